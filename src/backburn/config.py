@@ -1,0 +1,225 @@
+"""`[tool.backburn]` in pyproject.toml -> frozen Structs. Unknown keys are found first, all at once."""
+
+from __future__ import annotations
+
+import datetime
+import difflib
+import re
+import shlex
+import tomllib
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, TypeVar
+
+import msgspec
+
+from .errors import UserError
+
+FILE = "pyproject.toml"
+_UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
+# Filled by the loader or the command line, never read from the file.
+_NOT_IN_FILE = {"training", "rehearsal"}
+
+
+class Seconds(float):
+    """A duration in seconds; the file may say `90`, `"90s"`, `"10m"`, `"2h"` or `"1d"`."""
+
+    @classmethod
+    def parse(cls, value: object) -> Seconds:
+        """Raise ValueError for anything that is not a positive duration."""
+        if isinstance(value, (int, float)) and not isinstance(value, bool) and value > 0:
+            return cls(value)
+        match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([smhd]?)\s*", value) if isinstance(value, str) else None
+        if match is None or float(match[1]) <= 0:
+            raise ValueError(f'expected a positive duration such as 90, "10m" or "2h", got {value!r}')
+        return cls(float(match[1]) * _UNITS[match[2] or "s"])
+
+
+class Training(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, rename="kebab"):
+    """One command of the user's that trains with Lightning: `[tool.backburn.trainings.<name>]`. Never a shell."""
+
+    name: str = ""
+    command: str | tuple[str, ...] = ()
+    cwd: str = "."
+    env: dict[str, str] = {}
+    prepare: str | tuple[str, ...] = ()
+    timeout: Seconds = Seconds(7200)
+
+    @property
+    def words(self) -> tuple[str, ...]:
+        """The command as an argument list."""
+        return words(self.command)
+
+
+class Allow(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, rename="kebab"):
+    """`[[tool.backburn.allow]]`: a failing check that the team accepts, why, and until when."""
+
+    check: str
+    reason: str
+    training: str = ""
+    until: datetime.date | None = None
+
+
+S = TypeVar("S", bound=msgspec.Struct)
+
+
+class Settings(msgspec.Struct, frozen=True, kw_only=True):
+    """All of `[tool.backburn]`, keys already known to be right; a stage's Config is cut from it on demand."""
+
+    root: Path
+    project: dict[str, Any] = {}
+    allow: tuple[Allow, ...] = ()
+    trainings: dict[str, Training] = {}
+    stages: dict[str, dict[str, Any]] = {}
+    overlays: dict[str, dict[str, dict[str, Any]]] = {}
+
+    def stage(self, name: str, schema: type[S], *, training: str = "", given: Mapping[str, Any] | None = None) -> S:
+        """The Config of one stage: the project's keys that it has a field for, its own table, the training's
+        table for this stage, then what the command line gave. Raises UserError for a value of the wrong type.
+        """
+        fields = {field.encode_name for field in msgspec.structs.fields(schema)}
+        table: dict[str, Any] = {key: value for key, value in self.project.items() if key in fields}
+        table |= self.stages.get(name, {})
+        where = f"[tool.backburn.{name}]"
+        if training:
+            table |= self.overlays.get(training, {}).get(name, {})
+            where += f" or [tool.backburn.trainings.{training}.{name}]"
+        config = _convert(table, schema, where)
+        extra = {key: value for key, value in (given or {}).items() if value is not None}
+        if training and "training" in fields:
+            extra["training"] = self.trainings[training]
+        return msgspec.structs.replace(config, **extra)
+
+
+def words(command: str | Sequence[str]) -> tuple[str, ...]:
+    """Split as a POSIX shell would, without one. Raises UserError on an unbalanced quote."""
+    if not isinstance(command, str):
+        return tuple(command)
+    try:
+        return tuple(shlex.split(command))
+    except ValueError as error:
+        raise UserError(f"{error}: {command!r}", where=FILE, hint="Write the command as a list of strings.") from error
+
+
+def find_root(start: Path, top: Path | None) -> Path:
+    """The nearest folder at or above `start` that holds a pyproject.toml, not above `top`; else `start` itself."""
+    for folder in (start, *start.parents):
+        if (folder / FILE).is_file():
+            return folder
+        if folder == top or top is None:
+            break
+    return start
+
+
+def load(root: Path, schemas: Mapping[str, type[msgspec.Struct]]) -> Settings:
+    """Read `root/pyproject.toml`; a project without one, or without `[tool.backburn]`, has every default.
+
+    `schemas` maps each stage's name to its Config. Raises UserError for invalid TOML, unknown keys (all of them,
+    each with the nearest known one) and wrong types.
+    """
+    table = _read(root / FILE)
+    problems = list(_unknown_keys(table, schemas))
+    if problems:
+        raise UserError("\n".join(problems), hint="Remove or correct the keys above.")
+    trainings, overlays = {}, {}
+    for name, entry in table.get("trainings", {}).items():
+        own = {key: value for key, value in entry.items() if key not in schemas}
+        where = f"[tool.backburn.trainings.{name}]"
+        trainings[name] = msgspec.structs.replace(_convert(own, Training, where), name=name)
+        if not words(trainings[name].command):
+            raise UserError("command is missing or empty", where=f"{FILE}: {where}", hint=_EXAMPLE)
+        overlays[name] = {key: value for key, value in entry.items() if key in schemas}
+    return Settings(
+        root=root,
+        project={key: table[key] for key in ("install",) if key in table},
+        allow=tuple(_convert(entry, Allow, "[[tool.backburn.allow]]") for entry in table.get("allow", [])),
+        trainings=trainings,
+        stages={key: value for key, value in table.items() if key in schemas},
+        overlays=overlays,
+    )
+
+
+_EXAMPLE = 'For example: command = "python -m digits.train fit"'
+_TOP = {"install", "allow", "trainings"}
+
+
+def chosen(settings: Settings, names: Sequence[str]) -> tuple[str, ...]:
+    """The trainings to use: those named, or all. Raises UserError when there is none, or no such name."""
+    if not settings.trainings:
+        raise UserError(
+            "no training is declared",
+            where=f"{settings.root / FILE}: [tool.backburn.trainings]",
+            hint='Add a table such as:\n  [tool.backburn.trainings.digits]\n  command = "python -m digits.train fit"',
+        )
+    for name in names:
+        if name not in settings.trainings:
+            raise UserError(f"no training is called {name!r}", where=FILE, hint=_nearest(name, settings.trainings))
+    return tuple(names) or tuple(settings.trainings)
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        document = tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return {}
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, OSError) as error:
+        raise UserError(str(error), where=str(path), hint="Mend the file; nothing was run.") from error
+    table = document.get("tool", {}).get("backburn", {})
+    _expect_table(table, "[tool.backburn]")
+    for name, value in table.items():
+        if name not in ("install", "allow"):
+            _expect_table(value, f"[tool.backburn.{name}]")
+    for name, value in table.get("trainings", {}).items():
+        _expect_table(value, f"[tool.backburn.trainings.{name}]")
+    if not isinstance(table.get("allow", []), list):
+        raise UserError("expected an array of tables", where=f"{FILE}: [[tool.backburn.allow]]")
+    return dict(table)
+
+
+def _expect_table(value: object, where: str) -> None:
+    if not isinstance(value, dict):
+        raise UserError(f"expected a table, got {value!r}", where=f"{FILE}: {where}", hint="See docs/configuration.md.")
+
+
+def _unknown_keys(table: dict[str, Any], schemas: Mapping[str, type[msgspec.Struct]]) -> Iterator[str]:
+    yield from _unknown(table, {*_TOP, *schemas}, "[tool.backburn]")
+    for stage, schema in schemas.items():
+        yield from _unknown(table.get(stage, {}), _keys(schema), f"[tool.backburn.{stage}]")
+    for name, entry in table.get("trainings", {}).items():
+        where = f"[tool.backburn.trainings.{name}]"
+        with_training = {key: one for key, one in schemas.items() if "training" in one.__struct_fields__}
+        yield from _unknown(entry, _keys(Training) - {"name"} | set(with_training), where)
+        for stage, schema in with_training.items():
+            _expect_table(entry.get(stage, {}), f"{where[:-1]}.{stage}]")
+            yield from _unknown(entry.get(stage, {}), _keys(schema), f"{where[:-1]}.{stage}]")
+    for entry in table.get("allow", []):
+        _expect_table(entry, "[[tool.backburn.allow]]")
+        yield from _unknown(entry, _keys(Allow), "[[tool.backburn.allow]]")
+
+
+def _keys(schema: type[msgspec.Struct]) -> set[str]:
+    return {field.encode_name for field in msgspec.structs.fields(schema)} - _NOT_IN_FILE
+
+
+def _unknown(table: Mapping[str, Any], known: set[str], where: str) -> Iterator[str]:
+    for key in table:
+        if key not in known:
+            yield f"{FILE}: {where} {key}: unknown key. {_nearest(key, known)}"
+
+
+def _nearest(key: str, known: Mapping[str, Any] | set[str]) -> str:
+    close = difflib.get_close_matches(key, list(known), n=1)
+    return f"Did you mean {close[0]!r}?" if close else f"Known: {', '.join(sorted(known))}."
+
+
+def _convert(table: Mapping[str, Any], schema: type[S], where: str) -> S:
+    try:
+        return msgspec.convert(table, schema, dec_hook=_decode)
+    except (msgspec.ValidationError, ValueError) as error:
+        raise UserError(str(error).replace("`$.", "`"), where=f"{FILE}: {where}") from error
+
+
+def _decode(kind: type, value: object) -> object:
+    if kind is Seconds:
+        return Seconds.parse(value)
+    raise NotImplementedError(kind)

@@ -1,0 +1,56 @@
+"""What git knows of the project: its top folder, its commit, what changed, and whether the clone is shallow."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from . import process
+from .errors import Unjudged, UserError
+
+
+def top(folder: Path) -> Path | None:
+    """The repository's top folder; None outside a repository or without git."""
+    code, out, _ = _git(folder, "rev-parse", "--show-toplevel")
+    return Path(os.fsdecode(out.rstrip(b"\n"))) if code == 0 and out.strip() else None
+
+
+def head(folder: Path) -> str:
+    """The full hash of HEAD, with `+` behind it when tracked files differ; empty where there is none."""
+    code, out, _ = _git(folder, "rev-parse", "--verify", "--quiet", "HEAD^{commit}")
+    if code != 0:
+        return ""
+    return out.decode().strip() + ("+" if is_dirty(folder) else "")
+
+
+def is_dirty(folder: Path) -> bool:
+    """Whether tracked files differ from HEAD."""
+    code, out, _ = _git(folder, "status", "--porcelain", "--untracked-files=no")
+    return code == 0 and bool(out.strip())
+
+
+def changed_since(folder: Path, base: str) -> tuple[str, ...]:
+    """Files under `folder`, relative to it, that differ from the merge base with `base` and still exist.
+
+    Raises Unjudged when the clone is shallow and lacks the base, UserError when there is no such revision.
+    """
+    code, out, error = _git(folder, "merge-base", "--", base, "HEAD")
+    if code != 0:
+        if _is_shallow(folder):
+            raise Unjudged(f"this clone is shallow and lacks {base}", hint="Check out with `fetch-depth: 0`.")
+        raise UserError(f"git finds no merge base with {base!r}: {error or 'unrelated histories'}", where=str(folder))
+    merge_base = out.decode().strip()
+    code, out, error = _git(folder, "diff", "--name-only", "-z", "--relative", "--diff-filter=d", merge_base)
+    if code != 0:
+        raise UserError(f"git diff failed: {error}", where=str(folder))
+    return tuple(os.fsdecode(name) for name in out.split(b"\0") if name)
+
+
+def _is_shallow(folder: Path) -> bool:
+    return _git(folder, "rev-parse", "--is-shallow-repository")[1].strip() == b"true"
+
+
+def _git(folder: Path, *words: str) -> tuple[int, bytes, str]:
+    # A caller inside a git hook has GIT_DIR and GIT_INDEX_FILE set, which would answer for another repository.
+    env = {key: value for key, value in os.environ.items() if not key.startswith("GIT_")}
+    return process.capture(["git", *words], cwd=folder, env=env)
