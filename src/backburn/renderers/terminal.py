@@ -1,0 +1,95 @@
+"""What a person reads on the terminal: the cause first, then every check, then what to do next."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from ..report import Finding, Level, Look, Outcome, Report, Verdict
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+MARKS = {
+    Verdict.PASS: ("✓", "green"),
+    Verdict.FAIL: ("✗", "red"),
+    Verdict.SKIP: ("-", "dim"),
+    Verdict.UNJUDGED: ("?", "yellow"),
+}
+COLOURS = {Level.ERROR: "red", Level.WARNING: "yellow", Level.NOTICE: "blue"}
+FINDINGS = 20  # shown in full; the rest is counted
+
+
+def render(reports: Sequence[Report], look: Look = Look()) -> str:
+    """Plain text, or with ANSI colours."""
+    from rich.console import Console
+
+    stream = io.StringIO()
+    console = Console(
+        file=stream,
+        width=look.width,
+        force_terminal=look.colour,
+        no_color=not look.colour,
+        highlight=False,
+        markup=False,
+        emoji=False,
+    )
+    for report in reports:
+        _report(console, report)
+    return stream.getvalue()
+
+
+def _report(console: Console, report: Report) -> None:
+    mark, colour = MARKS[report.verdict]
+    console.print(f"{mark} {report.stage}: {report.verdict.value}", style=f"bold {colour}", end="  ")
+    console.print(f"{report.question} {report.seconds:.1f} s", style="dim")
+    _findings(console, report)
+    for outcome in report.outcomes:
+        _outcome(console, outcome)
+    for figure in report.figures:
+        of_training = f" [{figure.training}]" if figure.training else ""
+        console.print(f"    {figure.name}{of_training}: {figure}", style="dim")
+    for curve in report.curves:
+        console.print(f"    {curve.name} {curve.sparkline()}")
+    console.print(_next(report), style="bold")
+
+
+def _findings(console: Console, report: Report) -> None:
+    pairs = [(outcome, finding) for outcome in report.worst_first for finding in outcome.findings]
+    for outcome, finding in pairs[:FINDINGS]:
+        _finding(console, outcome, finding)
+    if len(pairs) > FINDINGS:
+        console.print(f"  … and {len(pairs) - FINDINGS} more in {report.folder}/report.json", style="dim")
+
+
+def _finding(console: Console, outcome: Outcome, finding: Finding) -> None:
+    where = f" {finding.file}{f':{finding.line}' if finding.line else ''}" if finding.file else ""
+    of_training = f" [{outcome.training}]" if outcome.training else ""
+    level = "unjudged" if outcome.verdict is Verdict.UNJUDGED else finding.level.value
+    console.print(f"  {level}: {outcome.check}{of_training}{where}", style=COLOURS[finding.level])
+    for line in finding.message.splitlines():
+        console.print(f"    {line}")
+    for line in finding.hint.splitlines():
+        console.print(f"    → {line}")
+    for line in finding.detail.splitlines()[-30:]:
+        console.print(f"    │ {line}", style="dim", soft_wrap=True)
+
+
+def _outcome(console: Console, outcome: Outcome) -> None:
+    mark, colour = MARKS[outcome.verdict]
+    of_training = f" [{outcome.training}]" if outcome.training else ""
+    seconds = "" if outcome.seconds is None else f"  {outcome.seconds:.2f} s"
+    reason = outcome.unjudged or outcome.skipped
+    said = f"{outcome.verdict.value}: {reason}" if reason else outcome.claim
+    console.print(f"  {mark} {outcome.check}{of_training}", style=colour, end="  ")
+    console.print(f"{said}{seconds}", style="dim")
+
+
+def _next(report: Report) -> str:
+    if report.interrupted:
+        return f"  Next: run `backburn {report.stage}` again; it was {report.interrupted}."
+    first = report.worst_first[0] if report.outcomes else None
+    if first is None or first.verdict in (Verdict.PASS, Verdict.SKIP):
+        return f"  Next: nothing to mend. Report: {report.folder}/report.json"
+    return f"  Next: mend {first.check}, then `backburn {report.stage}`. Evidence: {report.folder}/"
