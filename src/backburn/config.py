@@ -166,9 +166,7 @@ def _read(path: Path) -> dict[str, Any]:
         raise UserError(str(error), where=str(path), hint="Mend the file; nothing was run.") from error
     table = document.get("tool", {}).get("backburn", {})
     _expect_table(table, "[tool.backburn]")
-    for name, value in table.items():
-        if name not in ("install", "allow"):
-            _expect_table(value, f"[tool.backburn.{name}]")
+    _expect_table(table.get("trainings", {}), "[tool.backburn.trainings]")
     for name, value in table.get("trainings", {}).items():
         _expect_table(value, f"[tool.backburn.trainings.{name}]")
     if not isinstance(table.get("allow", []), list):
@@ -184,6 +182,7 @@ def _expect_table(value: object, where: str) -> None:
 def _unknown_keys(table: dict[str, Any], schemas: Mapping[str, type[msgspec.Struct]]) -> Iterator[str]:
     yield from _unknown(table, {*_TOP, *schemas}, "[tool.backburn]")
     for stage, schema in schemas.items():
+        _expect_table(table.get(stage, {}), f"[tool.backburn.{stage}]")
         yield from _unknown(table.get(stage, {}), _keys(schema), f"[tool.backburn.{stage}]")
     for name, entry in table.get("trainings", {}).items():
         where = f"[tool.backburn.trainings.{name}]"

@@ -1,0 +1,66 @@
+import subprocess
+
+import pytest
+
+from backburn import git
+from backburn.errors import Unjudged, UserError
+
+
+def run(folder, *words):
+    subprocess.run(["git", "-c", "user.name=a", "-c", "user.email=a@b.c", *words], cwd=folder, check=True)
+
+
+@pytest.fixture
+def repository(tmp_path):
+    folder = tmp_path / "a repository, ünusual"
+    folder.mkdir()
+    run(folder, "init", "-q", "-b", "main")
+    (folder / "one.py").write_text("1\n")
+    (folder / "gone.py").write_text("1\n")
+    run(folder, "add", ".")
+    run(folder, "commit", "-qm", "one")
+    return folder
+
+
+def test_top_and_head(repository, tmp_path):
+    (repository / "sub").mkdir()
+    assert git.top(repository / "sub") == repository
+    assert git.top(tmp_path) is None
+    assert git.head(tmp_path) == ""
+    assert len(git.head(repository)) == 40
+    (repository / "one.py").write_text("2\n")
+    assert git.head(repository).endswith("+")
+
+
+def test_changed_since_the_merge_base_odd_names_and_all(repository):
+    run(repository, "checkout", "-qb", "work")
+    (repository / "sub, é").mkdir()
+    (repository / "sub, é" / "two ü.py").write_text("2\n")
+    (repository / "gone.py").unlink()
+    run(repository, "add", "-A")
+    run(repository, "commit", "-qm", "two")
+    (repository / "one.py").write_text("changed\n")
+    assert git.changed_since(repository, "main") == ("one.py", "sub, é/two ü.py")
+    assert git.changed_since(repository / "sub, é", "main") == ("two ü.py",)
+
+
+def test_an_unknown_base_is_the_users_mistake(repository):
+    with pytest.raises(UserError, match="no merge base with 'nowhere'"):
+        git.changed_since(repository, "nowhere")
+    with pytest.raises(UserError):
+        git.changed_since(repository, "--output=owned")
+    assert not (repository / "owned").exists()
+
+
+def test_a_shallow_clone_that_lacks_the_base_says_so(repository, tmp_path):
+    (repository / "one.py").write_text("2\n")
+    run(repository, "commit", "-qam", "two")
+    run(tmp_path, "clone", "-q", "--depth", "1", f"file://{repository}", "shallow")
+    with pytest.raises(Unjudged, match="shallow and lacks origin/other") as caught:
+        git.changed_since(tmp_path / "shallow", "origin/other")
+    assert "fetch-depth: 0" in caught.value.hint
+
+
+def test_a_surrounding_git_hook_does_not_lead_astray(repository, tmp_path, monkeypatch):
+    monkeypatch.setenv("GIT_DIR", str(tmp_path / "elsewhere"))
+    assert git.top(repository) == repository
