@@ -1,0 +1,56 @@
+# The commands of this repository; `make` alone lists them.
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+
+PYTHON ?= python3
+# Another torch build: an index of pip's, for every install below and in CI alike, e.g.
+#   make demo PIP_EXTRA_INDEX_URL=https://download.pytorch.org/whl/cpu
+PIP := -m pip --quiet --quiet --disable-pip-version-check
+PROJECT := build/demo/digits
+VENV := .venv/.complete
+
+.PHONY: demo
+demo: $(VENV) ## Bake a project and rehearse its workflows here, with the real act
+	@printf '%s\n' '' 'demo 1/2: bake templates/project into $(PROJECT)'
+	rm -rf build/demo
+	.venv/bin/cookiecutter . --directory templates/project --no-input --output-dir build/demo
+	git -C $(PROJECT) init --quiet --initial-branch main
+	git -C $(PROJECT) add --all
+	git -C $(PROJECT) -c user.name=demo -c user.email=demo@example.invalid commit --quiet --message 'Bake the template'
+	@printf '%s\n' '' 'demo 2/2: rehearse its push and gpu workflows. Once, this installs the hooks of the project (60 MB)' \
+	  'and its environment (torch, Lightning and scikit-learn again, from what pip has), into build/cache'
+	BACKBURN_CACHE=$(CURDIR)/build/cache .venv/bin/backburn rehearse push gpu -C $(PROJECT) --toolkit .
+
+.PHONY: test
+test: $(VENV) ## Run the test suite; ARGS go to pytest (ARGS='-m slow' for what CI adds)
+	.venv/bin/python -m pytest $(ARGS)
+
+.PHONY: lint
+lint: $(VENV) ## Run pre-commit on all files, and the types in the project's own environment
+	.venv/bin/pre-commit run --all-files --show-diff-on-failure
+	.venv/bin/mypy
+
+.PHONY: venv
+venv: $(VENV) ## Make .venv, with all that tests and benchmarks need
+
+# torch first and by its exact version, so that no other package chooses its build.
+$(VENV): pyproject.toml constraints.txt
+	@printf '%s\n' \
+	  'Installing into .venv, from the package registries (once; pip keeps what it downloads):' \
+	  '     45 MB   backburn with act and cookiecutter, and the linters and audits of this repository' \
+	  '    350 MB   torch (its CPU build), Lightning, scikit-learn. For Linux, PyPI has the CUDA build of' \
+	  '             torch, 3 GB: PIP_EXTRA_INDEX_URL chooses another (README, "Another torch").'
+	rm -rf .venv && $(PYTHON) -m venv .venv
+	.venv/bin/python $(PIP) install -c constraints.txt pip
+	.venv/bin/python $(PIP) install "$$(grep '^torch==' constraints.txt)"
+	.venv/bin/python $(PIP) install -c constraints.txt --group test --editable '.[rehearse]'
+	@touch $@
+
+.PHONY: clean
+clean: ## Remove all that the commands above made
+	rm -rf build .venv .pytest_cache .mypy_cache
+
+.PHONY: help
+help: ## List the commands
+	@sed -n 's/^\([a-z]*\):.*## /make \1\t/p' $(MAKEFILE_LIST) | expand -t 14
