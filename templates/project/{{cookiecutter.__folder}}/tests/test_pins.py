@@ -10,5 +10,6 @@ PIN = re.compile(r"^([a-z0-9-]+)==(\S+)$")
 
 def test_hooks_and_dev_group_are_the_same_versions() -> None:
     hooks = dict(re.findall(r'"([^"=]+)==([^"]+)"', (ROOT / ".pre-commit-config.yaml").read_text()))
-    groups = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["dependency-groups"]
-    assert hooks and hooks == dict(pin.groups() for name in groups["dev"] if (pin := PIN.match(name)))
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    pins = map(PIN.match, project["dependency-groups"]["dev"])
+    assert hooks and hooks == {pin[1]: pin[2] for pin in pins if pin}

@@ -1,1 +1,1 @@
-"""A classifier of handwritten digits: `data` reads them, `model` learns them, `train` is the door."""
+"""Handwritten digits: `data` reads them, `model` learns them, `train` is the command line."""

@@ -1,4 +1,4 @@
-"""The digits of scikit-learn: 1,797 grey images of 8 x 8 pixels, on disk with the package, no download."""
+"""The digits of scikit-learn: 1,797 grey images of 8 x 8 pixels that come with it, no download."""
 
 import torch
 from lightning import LightningDataModule
@@ -12,7 +12,7 @@ BRIGHTEST = 16.0  # the grey values are whole numbers from 0 to 16
 
 
 def read() -> TensorDataset:
-    """All images, (1797, 1, 8, 8) floats from 0 to 1, with their digits, (1797,) whole numbers.
+    """Return all images, (1797, 1, 8, 8) floats from 0 to 1, and their digits, (1797,).
 
     >>> images, digits = read().tensors
     >>> tuple(images.shape), images.min().item(), images.max().item()
@@ -26,7 +26,7 @@ def read() -> TensorDataset:
 
 
 def split(count: int, seed: int) -> tuple[Tensor, Tensor, Tensor]:
-    """Which of `count` samples train, validate and test: 80, 10 and 10 percent, shuffled, disjoint.
+    """Draw who trains, validates and tests: 80, 10 and 10 percent of `count`, disjoint.
 
     >>> train, val, test = split(10, seed=0)
     >>> len(train), len(val), len(test)

@@ -11,7 +11,7 @@ Batch = tuple[Tensor, Tensor]
 
 
 def accuracy(scores: Tensor, digits: Tensor) -> Tensor:
-    """The share of rows whose highest score is the right digit.
+    """Return the share of rows whose highest score is the right digit.
 
     >>> accuracy(torch.tensor([[0.1, 0.9], [0.8, 0.2]]), torch.tensor([1, 1])).item()
     0.5

@@ -1,4 +1,4 @@
-"""Train and test from the command line; `python -m {{ cookiecutter.package_name }}.train fit --help` lists every option."""
+"""Train and test from the command line; `fit --help` lists every option."""
 
 from lightning.pytorch.cli import ArgsType, LightningCLI
 
@@ -12,7 +12,11 @@ def main(args: ArgsType = None) -> LightningCLI:
         Classifier,
         Digits,
         seed_everything_default=0,
-        trainer_defaults={"max_epochs": 20, "default_root_dir": "build/training"},
+        trainer_defaults={
+            "max_epochs": 20,
+            "log_every_n_steps": 10,
+            "default_root_dir": "build/training",
+        },
         args=args,
     )
 
