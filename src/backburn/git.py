@@ -29,6 +29,11 @@ def is_dirty(folder: Path) -> bool:
     return code == 0 and bool(out.strip())
 
 
+def is_ignored(path: Path, folder: Path) -> bool:
+    """Whether .gitignore leaves `path` out; False outside a repository."""
+    return _git(folder, "check-ignore", "--quiet", "--", str(path))[0] == 0
+
+
 def changed_since(folder: Path, base: str) -> tuple[str, ...]:
     """Files under `folder`, relative to it, that differ from the merge base with `base` and still exist.
 

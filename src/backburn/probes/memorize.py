@@ -1,0 +1,355 @@
+"""The memorize probe: hold a training to its first batch, watch it learn that batch by heart, and end it there."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import importlib
+import math
+import platform
+import sys
+import time
+from collections.abc import Iterator
+from typing import Any
+
+from . import channel
+from .batches import Batch, digest, leaves
+from .floor import Relation, recorder
+from .movement import Movement
+from .trainer import UNWANTED, UNWANTED_IN_FIT, has_gpu, on_one_device, take_out
+
+_LOOKS = 2  # steps whose loss calls are looked at: two, so that a factor seen once is not mistaken for a rule
+_NEVER = 10**9  # a scheduler's frequency in epochs, of which there is one per step here
+_TOLERANCE = 0.01  # of the way from the first loss to the bound: bfloat16 keeps 8 bits
+
+
+def callback(asked: channel.Asked, package: str) -> Any:
+    """The probe as a Callback of `package` ("lightning.pytorch" or "pytorch_lightning")."""
+    base = importlib.import_module(f"{package}.callbacks").Callback
+    return type("MemorizeProbe", (Memorizer, base), {})(asked)
+
+
+def seed_all(asked: channel.Asked) -> None:
+    """Seed what draws random numbers, so that a verdict does not depend on luck; a script's own seed comes later."""
+    import random
+
+    import torch
+
+    seed = int(asked.settings["seed"])
+    random.seed(seed)
+    torch.manual_seed(seed)
+    if "numpy" in sys.modules:
+        sys.modules["numpy"].random.seed(seed)
+
+
+def overridden(asked: channel.Asked, given: dict[str, Any]) -> dict[str, Any]:
+    """The arguments that the user's Trainer is made with instead of `given`. Ends the process where no GPU is seen."""
+    _expect_gpu(asked)
+    return on_one_device(given, str(asked.settings["scratch"])) | {"accumulate_grad_batches": 1, "max_time": None}
+
+
+def adjust(asked: channel.Asked, trainer: Any) -> None:
+    """Nothing more to do once a Trainer is made: the rest waits for its fit."""
+
+
+def _expect_gpu(asked: channel.Asked) -> None:
+    """Answer at once where a GPU is required and none is seen; only a rehearsal goes on without."""
+    if asked.settings["require_gpu"] and not asked.settings["rehearsal"] and not has_gpu():
+        channel.answer(asked, _blank("no-gpu"))
+        raise SystemExit(0)
+
+
+def _blank(ended: str) -> dict[str, Any]:
+    import torch
+
+    versions = {"python": platform.python_version(), "torch": str(torch.__version__)}
+    return {"kind": "memorize-probe", "schema": 1, "ended": ended, "versions": versions}
+
+
+class Memorizer:
+    """The callback. It writes its evidence when the fit ends, in whichever way, and then ends the process."""
+
+    def __init__(self, asked: channel.Asked) -> None:
+        self.asked, self.settings = asked, asked.settings
+        self._forget()
+
+    def _forget(self) -> None:
+        self.losses: list[float] = []
+        self.source = "training_step"
+        self.batch: Batch | None = None
+        self.digests: list[str] = []
+        self.differs = ""
+        self.relations: list[Relation] = []
+        self.movement: Movement | None = None
+        self.ended = ""
+        self.started = self.seconds = 0.0
+        self.noise: Any = None
+        self.outside: Any = None
+        self.loss: float | None = None
+
+    # Before the first step
+
+    def setup(self, trainer: Any, pl_module: Any, stage: str) -> None:
+        """Hold the fit to one batch; a script that validates before it fits does so on one batch."""
+        if stage != "fit":
+            trainer.limit_val_batches = trainer.limit_test_batches = trainer.limit_predict_batches = 1
+            return
+        _expect_gpu(self.asked)
+        self._forget()
+        take_out(trainer, UNWANTED | UNWANTED_IN_FIT)
+        hold_to_one_batch(trainer, int(self.settings["steps"]))
+
+    def on_train_start(self, trainer: Any, pl_module: Any) -> None:
+        """Note what should move; stop schedulers that would count each step as an epoch."""
+        self.movement = Movement(pl_module)
+        for one in trainer.lr_scheduler_configs:
+            if one.interval == "epoch" or one.reduce_on_plateau:
+                one.frequency, one.strict = _NEVER, False
+        _without_workers(trainer)
+        self.started = time.perf_counter()
+
+    # Each step
+
+    def on_train_batch_start(self, trainer: Any, pl_module: Any, batch: Any, batch_idx: int) -> None:
+        """Hold this batch against the first, and give the step the random numbers that the first one had."""
+        if self.batch is None:
+            self.batch = Batch(batch)
+            self.noise = _noise()
+        elif not self.differs:
+            self.differs = self.batch.differs(batch)
+            self.digests = [digest(leaves(batch))] if self.differs else []
+        self.outside = _noise()
+        _set_noise(self.noise)
+        if len(self.relations) < _LOOKS and getattr(pl_module, "_compiler_ctx", None) is None:
+            self._watch_step(pl_module)
+
+    def on_before_optimizer_step(self, trainer: Any, pl_module: Any, optimizer: Any) -> None:
+        """Look at the gradients that this step is going to use."""
+        if self.movement is not None:
+            self.movement.before_step()
+
+    def on_train_batch_end(self, trainer: Any, pl_module: Any, outputs: Any, batch: Any, batch_idx: int) -> None:
+        """Note the loss, and what moved."""
+        _set_noise(self.outside)
+        self.loss = _loss_of(outputs)
+        if self.movement is not None:
+            self.movement.after_step()
+
+    def on_train_epoch_end(self, trainer: Any, pl_module: Any) -> None:
+        """Conclude the step; a loss that was only logged is there now, and one batch is one epoch."""
+        if self.loss is None:
+            self.loss = self._logged(trainer)
+        if self.loss is not None:
+            self.losses.append(self.loss)
+        reason = self._reason_to_stop()
+        if reason:
+            self.ended, trainer.should_stop = reason, True
+
+    def _watch_step(self, pl_module: Any) -> None:
+        """Wrap this module's training_step for one call, to see the loss functions that it uses."""
+        own, step = vars(pl_module).get("training_step"), pl_module.training_step
+
+        @functools.wraps(step)
+        def watched(*args: Any, **given: Any) -> Any:
+            if own is None:
+                del pl_module.training_step
+            else:
+                pl_module.training_step = own
+            with recorder() as seen:
+                returned = step(*args, **given)
+            value = _loss_of(returned)
+            if value is not None:
+                self.relations.append(Relation(value, seen.calls))
+            return returned
+
+        pl_module.training_step = watched
+
+    def _logged(self, trainer: Any) -> float | None:
+        """The sum of what was logged as a loss, where training_step returned none."""
+        metrics = trainer.callback_metrics
+        names = sorted(name for name in metrics if "loss" in name.lower() and not name.endswith("_epoch"))
+        self.source = " + ".join(names)
+        return float(sum(float(metrics[name]) for name in names)) if names else None
+
+    # When to stop
+
+    @property
+    def relation(self) -> Relation | None:
+        """How the returned loss follows from known loss functions, where two steps agree on it."""
+        if len(self.relations) < _LOOKS or not self.relations[0].agrees(self.relations[1]):
+            return None
+        return self.relations[1]
+
+    @property
+    def floor(self) -> float | None:
+        """What the loss can come down to, configured or computed; None when unknown."""
+        configured = self.settings["floor"]
+        if configured is not None:
+            return float(configured)
+        return self.relation.floor if self.relation else None
+
+    def _reason_to_stop(self) -> str:
+        if self.differs:
+            return "verdict"
+        if not self.losses:
+            return ""
+        last, relation = self.losses[-1], self.relation
+        if not math.isfinite(last) or (relation and relation.scale is not None and relation.scale < 0):
+            return "verdict"
+        bound = relation.floor if relation else None
+        if bound is not None and last < bound - _TOLERANCE * abs(self.losses[0] - bound):
+            return "verdict"
+        still = self.movement is not None and self.movement.pending
+        return "memorized" if not still and self._has_fallen() else ""
+
+    def _has_fallen(self) -> bool:
+        """Whether the last losses are as far down as asked, or the training began where others end."""
+        running, threshold = int(self.settings["running"]), float(self.settings["threshold"])
+        if len(self.losses) <= running:
+            return False
+        floor, first = self.floor or 0.0, self.losses[0]
+        constant = self.relation.constant if self.relation else None
+        way = first - floor
+        if constant is not None and way <= threshold * (constant - floor):
+            way = constant - floor
+        return way > 0 and all(loss - floor < threshold * way for loss in self.losses[-running:])
+
+    # The end
+
+    def on_train_end(self, trainer: Any, pl_module: Any) -> None:
+        """Take the time."""
+        self.seconds = time.perf_counter() - self.started
+
+    def on_fit_end(self, trainer: Any, pl_module: Any) -> None:
+        """Answer, and end the process: what follows a fit is not for a memorized toy."""
+        whole = len(self.losses) >= int(self.settings["steps"]) or trainer.global_step >= int(self.settings["steps"])
+        self._answer(trainer, pl_module, self.ended or ("steps" if whole else "cut"))
+        raise SystemExit(0)
+
+    def on_exception(self, trainer: Any, pl_module: Any, exception: BaseException) -> None:
+        """Answer with what was seen until the training crashed; the traceback is in its output."""
+        if trainer.state.fn == "fit" and not isinstance(exception, SystemExit) and self.started:
+            self.seconds = time.perf_counter() - self.started
+            self._answer(trainer, pl_module, "exception")
+
+    def _answer(self, trainer: Any, pl_module: Any, ended: str) -> None:
+        record = _blank(ended) | self._about_loss() | self._about_data(trainer) | _about_machine(pl_module)
+        record["versions"]["lightning"] = _version_of(trainer)
+        record |= {"steps": trainer.global_step, "seconds": self.seconds, "optimizers": len(trainer.optimizers)}
+        record["manual"] = not pl_module.automatic_optimization
+        if self.movement is not None:
+            record |= self.movement.record()
+        channel.answer(self.asked, record)
+
+    def _about_loss(self) -> dict[str, Any]:
+        seen = self.relations[-1] if self.relations else None
+        known = self.relation
+        return {
+            "losses": self.losses,
+            "source": self.source,
+            "functions": seen.names if seen else "",
+            "scale": known.scale if known else None,
+            "bound": known.floor if known else None,
+            "constant": known.constant if known else None,
+        }
+
+    def _about_data(self, trainer: Any) -> dict[str, Any]:
+        first = [self.batch.digest] if self.batch else []
+        return {"batches": first + self.digests, "differs": self.differs, "loaders": _loaders(trainer)}
+
+
+def hold_to_one_batch(trainer: Any, steps: int) -> None:
+    """Let this fit see one batch `steps` times and nothing else. `overfit_batches` alone would limit nothing here."""
+    trainer.overfit_batches = trainer.limit_train_batches = 1
+    trainer.limit_val_batches = trainer.num_sanity_val_steps = 0
+    trainer.reload_dataloaders_every_n_epochs = 0
+    trainer.accumulate_grad_batches = 1
+    loop = trainer.fit_loop
+    loop.max_epochs = loop.epoch_loop.max_steps = steps
+    loop.min_epochs = loop.epoch_loop.min_steps = None
+    # Weights of a resumed checkpoint are taken; its count of steps would end the fit before it starts.
+    trainer._checkpoint_connector.restore_loops = lambda: None
+
+
+def _without_workers(trainer: Any) -> None:
+    """Workers are started again for each one-batch epoch (155 ms, measured): load in this process from here on.
+
+    Only where that cannot change the batch: not a dataset that asks which worker it is in, nor one set up by worker.
+    """
+    from torch.utils.data import IterableDataset
+
+    for loader in _flattened(trainer):
+        if not getattr(loader, "num_workers", 0) or isinstance(loader.dataset, IterableDataset):
+            continue
+        if loader.worker_init_fn is None and not loader.timeout and not loader.persistent_workers:
+            loader.num_workers = 0
+
+
+def _flattened(trainer: Any) -> list[Any]:
+    combined = getattr(trainer.fit_loop, "_combined_loader", None)
+    return list(combined.flattened) if combined is not None else []
+
+
+def _loaders(trainer: Any) -> list[str]:
+    """What each loader draws from, in words: the dataset's class and the sampler's."""
+    found = []
+    for loader in _flattened(trainer):
+        names = [type(getattr(loader, part, None)).__name__ for part in ("dataset", "batch_sampler", "sampler")]
+        kinds = {one.__name__ for one in type(getattr(loader, "dataset", None)).__mro__}
+        found.append(" / ".join(names) + (" / iterable" if "IterableDataset" in kinds else ""))
+    return found
+
+
+def _noise() -> Any:
+    import torch
+
+    on_gpu = torch.cuda.is_available() and torch.cuda.is_initialized()  # type: ignore[no-untyped-call]
+    return torch.get_rng_state(), (torch.cuda.get_rng_state() if on_gpu else None)
+
+
+def _set_noise(state: Any) -> None:
+    import torch
+
+    if state is not None:
+        torch.set_rng_state(state[0])
+        if state[1] is not None:
+            torch.cuda.set_rng_state(state[1])
+
+
+def _loss_of(returned: Any) -> float | None:
+    """The loss in what training_step returned, or in what Lightning made of it; None where there is none."""
+    loss = returned.get("loss") if isinstance(returned, dict) else returned
+    if loss is None or not hasattr(loss, "detach"):
+        return None
+    return float(loss.detach().float().mean())
+
+
+def _about_machine(pl_module: Any) -> dict[str, Any]:
+    import resource
+
+    import torch
+
+    device, unit = pl_module.device, 1 if sys.platform == "darwin" else 1024
+    record = {"device": str(device), "peak_memory": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit}
+    if device.type == "cuda":
+        record["device"] = f"{device} {torch.cuda.get_device_name(device)}"
+        record["peak_memory"] = torch.cuda.max_memory_allocated(device)
+    return record
+
+
+def _version_of(trainer: Any) -> str:
+    for one in type(trainer).__mro__:
+        package = one.__module__.partition(".")[0]
+        if package in ("lightning", "pytorch_lightning"):
+            return f"{package} {sys.modules[package].__version__}"
+    return ""
+
+
+@contextlib.contextmanager
+def memorizing(asked: channel.Asked) -> Iterator[None]:
+    """In process (a test, a notebook): the SystemExit that ends a memorized training ends only this block."""
+    try:
+        yield
+    except SystemExit:
+        if not asked.answered:
+            raise

@@ -1,0 +1,335 @@
+"""Can each training learn one batch by heart?
+
+A network that cannot memorize a single batch has a defect in its data, its loss, its gradients or its optimizer; a
+training takes hours to show the same. Each training's own command runs, held to its first batch, until it has it by
+heart: on the hardware it finds, with no line of it changed.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from .. import environment, evidence, training
+from ..config import Seconds, Training
+from ..errors import Skip, Unjudged
+from ..report import Curve, Figure, Finding, Level, after
+
+_TOLERANCE = 0.01  # of the way from the first loss to the bound: bfloat16 keeps 8 bits
+_NAMED = 5  # parameters named in a finding; the rest are counted
+
+
+class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, rename="kebab"):
+    """`[tool.backburn.memorize]`; `steps`, `threshold` and `running` are from a study of 402 trainings (docs)."""
+
+    install: str = "auto"
+    training: Training = Training()
+    args: str | tuple[str, ...] = ()
+    steps: int = 300
+    threshold: float = 0.25
+    running: int = 3
+    floor: float | None = None
+    seed: int = 42
+    budget: Seconds = Seconds(300)
+    timeout: Seconds = Seconds(900)
+    require_gpu: bool = False
+    rehearsal: bool = False
+
+    def __post_init__(self) -> None:
+        if not 0 < self.threshold < 1:
+            raise ValueError(f"threshold must lie between 0 and 1, got {self.threshold}")
+        if not 1 <= self.running < self.steps:
+            raise ValueError(f"steps ({self.steps}) must be more than running ({self.running}), and that at least 1")
+
+
+class Told(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What the probe saw. `ended`: memorized, verdict, steps, cut, exception or no-gpu. Memory is in bytes."""
+
+    ended: str
+    steps: int = 0
+    seconds: float = 0.0
+    losses: tuple[float, ...] = ()
+    source: str = "training_step"
+    functions: str = ""
+    scale: float | None = None
+    bound: float | None = None
+    constant: float | None = None
+    batches: tuple[str, ...] = ()
+    differs: str = ""
+    loaders: tuple[str, ...] = ()
+    optimizers: int = 1
+    manual: bool = False
+    trainable: int = 0
+    without_gradient: tuple[str, ...] = ()
+    unmoved: tuple[str, ...] = ()
+    noisy: tuple[str, ...] = ()
+    device: str = ""
+    peak_memory: int = 0
+    versions: dict[str, str] = {}
+    kind: str = "memorize-probe"
+    schema: int = 1
+
+
+class Evidence(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How the command ended, and what the probe told (None: it was never reached)."""
+
+    ended: training.Ended
+    told: Told | None = None
+    rehearsed: bool = False
+    kind: str = "memorize"
+    schema: int = 1
+
+    @property
+    def probe(self) -> Told:
+        """What the probe told. Raises Unjudged where there is nothing."""
+        if self.told is None:
+            raise Unjudged("no Trainer.fit was seen")
+        return self.told
+
+
+def gather(config: Config, root: Path, out: Path) -> Evidence:
+    """Run the training with the probe in it. Its output is in `out/output.txt`."""
+    python = environment.prepare(root, config.install, out / "install.txt")
+    names = ("steps", "threshold", "running", "floor", "seed", "require_gpu", "rehearsal")
+    settings = {name: getattr(config, name) for name in names}
+    ended = training.start(
+        config.training,
+        "memorize",
+        settings,
+        args=config.args,
+        python=python,
+        root=root,
+        out=out,
+        timeout=config.timeout,
+    )
+    answer = out / "probe.json"
+    told = evidence.load(answer, Told) if answer.exists() else None
+    fell_back = config.rehearsal and config.require_gpu and told is not None and told.device.startswith("cpu")
+    return Evidence(ended=ended, told=told, rehearsed=fell_back)
+
+
+def training_ran(seen: Evidence, config: Config) -> Iterator[Finding]:
+    """The training ran until it was stopped by the probe."""
+    ended, told = seen.ended, seen.told
+    place: dict[str, Any] = {"file": ended.file, "line": ended.line, "detail": ended.tail}
+    if ended.timed_out:
+        yield Finding(message=f"still running after {ended.seconds:.0f} s (timeout)", **place)
+    elif told is not None and told.ended not in ("exception", "cut"):
+        if ended.code:
+            message = f"ended with exit code {ended.code} after everything was measured"
+            yield Finding(message=message, level=Level.WARNING, detail=ended.tail)
+    elif ended.lacking:
+        raise Unjudged(ended.lacking, hint=ended.advice, detail=ended.tail)
+    elif ended.code:
+        message = ended.message or f"{ended.command[0]} ended with exit code {ended.code}"
+        yield Finding(message=message, **place)
+    elif told is None:
+        raise Unjudged("no Trainer.fit was seen", hint=_UNSEEN, detail=ended.tail)
+    elif told.ended == "exception":
+        yield Finding(message="the fit raised an exception, and the program hid it", detail=ended.tail)
+    else:
+        message = f"the training ended itself after {told.steps} of {config.steps} steps"
+        yield Finding(message=message, hint="Look for `should_stop`, or a loader that is empty.", detail=ended.tail)
+
+
+_UNSEEN = (
+    "The probe travels by PYTHONPATH: `python -I` or `-E`, sudo and a container drop it. Does the command call"
+    " Trainer.fit of lightning or pytorch_lightning (2.4 or later), in this environment?"
+)
+
+
+@after(training_ran)
+def on_gpu(seen: Evidence, config: Config) -> Iterator[Finding]:
+    """The training ran on a GPU, if one is required."""
+    told = seen.probe
+    if not config.require_gpu:
+        raise Skip("no GPU is required")
+    if told.ended == "no-gpu":
+        raise Unjudged("a GPU is required, and this process saw none", hint="Is this the runner you meant?")
+    if seen.rehearsed:
+        raise Skip("rehearsed on the CPU")
+    if told.device.startswith("cpu"):
+        raise Unjudged('a GPU is required and there is one, but the Trainer asks for accelerator="cpu"')
+    yield from ()
+
+
+@after(training_ran, on_gpu)
+def batch_is_fixed(seen: Evidence, config: Config) -> Iterator[Finding]:
+    """Every step saw the same batch."""
+    told = seen.probe
+    if not told.batches:
+        raise Unjudged("no batch was seen")
+    if len(set(told.batches)) > 1:
+        yield Finding(
+            message=f"step {told.steps} saw another batch than the first; {told.differs} differs",
+            hint=f"Likely: {_cause(told)}. For this stage, make it repeatable (its `args` can switch it off).",
+        )
+
+
+def _cause(told: Told) -> str:
+    for loader in told.loaders:
+        dataset, batch_sampler, sampler, *iterable = loader.split(" / ")
+        if iterable:
+            return f"{dataset} is an IterableDataset that starts elsewhere each time"
+        if batch_sampler not in ("BatchSampler", "NoneType", "_BatchSamplerWrapper"):
+            return f"the custom batch_sampler {batch_sampler}, which Lightning cannot make sequential"
+    return "random augmentation in __getitem__, collate_fn or on_after_batch_transfer"
+
+
+@after(training_ran, on_gpu, batch_is_fixed)
+def loss_is_finite(seen: Evidence, config: Config) -> Iterator[Finding]:
+    """The loss is a finite number at every step."""
+    told = seen.probe
+    if not told.losses and told.manual:
+        hint = 'Return it from training_step, or log it: self.log("loss", loss).'
+        raise Unjudged("no loss was seen: this training optimizes manually and logs none", hint=hint)
+    if not told.losses:
+        yield Finding(message="training_step returned no loss, so nothing is learned")
+    for step, loss in enumerate(told.losses, 1):
+        if not math.isfinite(loss):
+            before = f" (before: {told.losses[step - 2]:.4g})" if step > 1 else ""
+            return (yield Finding(message=f"the loss is {loss} at step {step}{before}", hint=_NOT_FINITE[step > 1]))
+
+
+_NOT_FINITE = (
+    "At the first step, before anything moved: look for NaN in the batch, log(0) or a division by 0.",
+    "It began finite: the learning rate may be too high, or a logarithm, root or exponential overflows.",
+)
+
+
+@after(training_ran, on_gpu, batch_is_fixed, loss_is_finite)
+def loss_above_bound(seen: Evidence, config: Config) -> Iterator[Finding]:
+    """The loss stays above its lower bound."""
+    told = seen.probe
+    if told.scale is not None and told.scale < 0:
+        message = f"training_step returned {told.scale:.2f} × {told.functions}: minimised with the wrong sign"
+        return (yield Finding(message=message, hint="Return the loss itself; an optimizer minimises."))
+    if told.bound is None:
+        raise Skip(f"its lower bound is unknown: {_why_unknown(told)}")
+    lowest = min(told.losses)
+    if not lowest >= told.bound - _TOLERANCE * abs(told.losses[0] - told.bound):
+        yield Finding(
+            message=f"the loss fell to {lowest:.4g}, below {told.bound:.4g}, the least that {told.functions} can be",
+            hint="Look at what the loss function is given: nll_loss takes logarithms, binary_cross_entropy shares.",
+        )
+
+
+def _why_unknown(told: Told) -> str:
+    if not told.functions:
+        return "training_step calls none of torch's loss functions that have one"
+    return f"training_step returns something else than {told.functions}"
+
+
+@after(training_ran, on_gpu, batch_is_fixed, loss_is_finite, loss_above_bound)
+def loss_falls(seen: Evidence, config: Config) -> Iterator[Finding]:
+    """The loss falls as far as memorizing takes it."""
+    told = seen.probe
+    floor = config.floor if config.floor is not None else told.bound or 0.0
+    first, best = told.losses[0], min(told.losses)
+    if _falls(told.losses, floor, first - floor, config):
+        return
+    if told.constant is not None and first - floor <= config.threshold * (told.constant - floor):
+        if told.constant > floor:
+            raise Skip(f"it starts at its floor: {first:.4g}, where guessing costs {told.constant:.4g} (fine-tuning?)")
+    if told.optimizers > 1:
+        raise Skip(f"{told.optimizers} optimizers: one's loss may rise because another's falls")
+    if first <= floor and told.bound is None and config.floor is None:
+        hint = "Set `floor` in [tool.backburn.memorize] to what this loss can come down to."
+        raise Unjudged(f"the first loss is {first:.4g} and its floor is unknown", hint=hint)
+    need = floor + config.threshold * (first - floor)
+    yield Finding(
+        message=f"the loss fell from {first:.4g} to {best:.4g} in {told.steps} steps; memorizing takes {need:.4g}",
+        hint="Learning rate, warm-up, frozen layers, labels that do not belong to the inputs? If it is only slow,"
+        " raise `steps`.",
+    )
+
+
+def _falls(losses: Sequence[float], floor: float, way: float, config: Config) -> bool:
+    """(loss - floor) / (first - floor) < threshold for `running` steps in a row."""
+    low = [way > 0 and loss - floor < config.threshold * way for loss in losses]
+    return any(all(low[i : i + config.running]) for i in range(len(low) - config.running + 1))
+
+
+@after(training_ran, on_gpu, batch_is_fixed, loss_is_finite)
+def gradients_reach(seen: Evidence, config: Config) -> Iterator[Finding]:
+    """Every trainable parameter gets a gradient."""
+    told = seen.probe
+    if told.trainable == 0:
+        yield Finding(message="no parameter is trainable")
+    if told.without_gradient:
+        yield Finding(
+            message=f"{_listed(told.without_gradient, told.trainable)} never got a gradient",
+            hint="Look for detach(), no_grad(), .data or .item() on the way to the loss, and for layers never used."
+            " What is frozen on purpose: requires_grad_(False).",
+        )
+
+
+@after(training_ran, on_gpu, batch_is_fixed, loss_is_finite)
+def parameters_move(seen: Evidence, config: Config) -> Iterator[Finding]:
+    """Every parameter that gets a gradient moves."""
+    told = seen.probe
+    if told.unmoved:
+        yield Finding(
+            message=f"{_listed(told.unmoved, told.trainable)} got a gradient and never moved",
+            hint="Does configure_optimizers hand them over? Is the learning rate 0, or too small for their precision?",
+        )
+    if told.noisy:
+        message = f"{_listed(told.noisy, told.trainable)} did not move: the gradient is rounding noise"
+        yield Finding(message=message, level=Level.NOTICE, hint="A bias before a normalisation layer has no effect.")
+
+
+def _listed(names: Sequence[str], count: int) -> str:
+    """`3 of 8 parameters (encoder.*: weight, bias; head.bias)`: the first few, grouped by module."""
+    groups: dict[str, list[str]] = {}
+    for name in names[:_NAMED]:
+        module, _, own = name.rpartition(".")
+        groups.setdefault(module, []).append(own)
+    shown = [
+        f"{module}.{{{','.join(own)}}}" if len(own) > 1 else f"{module}.{own[0]}" for module, own in groups.items()
+    ]
+    rest = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
+    return f"{len(names)} of {count} trainable parameters ({', '.join(one.lstrip('.') for one in shown)}{rest})"
+
+
+@after(training_ran)
+def within_budget(seen: Evidence, config: Config) -> Iterator[Finding]:
+    """It took no longer than its budget."""
+    if not seen.ended.seconds <= config.budget:
+        message = f"took {seen.ended.seconds:.0f} s, more than the budget of {config.budget:.0f} s"
+        yield Finding(message=message, level=Level.WARNING, hint="Give it less data to load, or fewer `steps`.")
+
+
+def measured(seen: Evidence) -> tuple[Figure | Curve, ...]:
+    """Steps first, then the losses, seconds, device and peak memory, and the loss as a curve."""
+    told = seen.told
+    if told is None or not told.steps:
+        return (Figure(name="seconds", value=round(seen.ended.seconds, 2), unit="s"),)
+    device = f"{told.device} (rehearsal)" if seen.rehearsed else told.device
+    losses = [loss for loss in told.losses if math.isfinite(loss)]
+    return (
+        Figure(name="steps", value=told.steps),
+        Figure(name="first loss", value=losses[0] if losses else None),
+        Figure(name="best loss", value=min(losses, default=None)),
+        Figure(name="seconds", value=round(seen.ended.seconds, 2), unit="s"),
+        Figure(name="training seconds", value=round(told.seconds, 3), unit="s"),
+        Figure(name="device", text=device),
+        Figure(name="peak memory", value=told.peak_memory // 2**20, unit="MiB"),
+        Curve(name="loss", values=told.losses),
+    )
+
+
+CHECKS = (
+    training_ran,
+    on_gpu,
+    batch_is_fixed,
+    loss_is_finite,
+    loss_above_bound,
+    loss_falls,
+    gradients_reach,
+    parameters_move,
+    within_budget,
+)

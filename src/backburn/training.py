@@ -1,0 +1,153 @@
+"""Start one training with a probe in it, and read from its output how it ended."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from . import config, environment, git, process
+
+ONPATH = Path(__file__).parent / "probes" / "onpath"
+_FRAME = re.compile(r'^\s*File "([^"]+)", line (\d+)', re.MULTILINE)
+_RAISED = re.compile(r"^[A-Za-z_][\w.]*(Error|Exception|Interrupt|Exit|Warning|Failure|Timeout|[a-z])(:.*)?$")
+_NOT_THE_PROJECT = ("site-packages", "dist-packages", ".venv", "backburn_probes")
+
+# The last line of a traceback -> what the machine lacks, and what to do. Anything else is the project's own fault.
+_MACHINE = {
+    r"CUDA out of memory|OutOfMemoryError|CUDNN_STATUS_ALLOC_FAILED|CUBLAS_STATUS_ALLOC_FAILED": (
+        "the GPU's memory ran out",
+        "Give this training a smaller batch for the stage, in `args`.",
+    ),
+    r"^MemoryError|can't allocate memory|Cannot allocate memory": ("the machine's memory ran out", ""),
+    r"No space left on device|Disk quota exceeded": ("the disk is full", ""),
+    r"No CUDA GPUs are available|CUDA driver|no NVIDIA driver|CUDA-capable device|libcuda\.so": (
+        "the GPU could not be used",
+        "Try `nvidia-smi` on this machine.",
+    ),
+    r"ConnectionError|ConnectTimeout|ReadTimeout|URLError|NewConnectionError|Max retries exceeded|"
+    r"Name or service not known|Temporary failure in name resolution|Connection (refused|reset)|HTTPError.* 5\d\d": (
+        "a server could not be reached",
+        "",
+    ),
+    r"NoCredentials|Unauthorized|GatedRepo|\b40[13]\b.*(Client Error|Forbidden)|api[_ ]key not configured": (
+        "credentials are missing or refused",
+        "Pass them to this job as secrets, or give the stage data that needs none.",
+    ),
+}
+
+
+class Ended(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How a command ended. `file` is relative to the project's root; `lacking` is set where the machine is at fault."""
+
+    command: tuple[str, ...]
+    code: int
+    seconds: float
+    timed_out: bool = False
+    message: str = ""
+    file: str = ""
+    line: int = 0
+    lacking: str = ""
+    advice: str = ""
+    tail: str = ""
+
+
+def start(
+    one: config.Training,
+    stage: str,
+    settings: Mapping[str, Any],
+    *,
+    args: str | tuple[str, ...],
+    python: environment.Environment,
+    root: Path,
+    out: Path,
+    timeout: float,
+) -> Ended:
+    """Run the training's `prepare` and then its command with `args` behind it, the probe of `stage` inside.
+
+    The probe gets `settings` (plain data) and answers, if it is reached, in `out/probe.json`; the output goes to
+    `out/output.txt`. Raises UserError for a command with an unbalanced quote, Interrupted as `process.run` does.
+    """
+    scratch = out / "scratch"
+    scratch.mkdir(parents=True, exist_ok=True)
+    asked = {"stage": stage, "settings": {**settings, "scratch": str(scratch)}, "evidence": str(out / "probe.json")}
+    env = python.variables(_quiet(scratch) | one.env)
+    steps = [config.words(one.prepare)] if one.prepare else []
+    for index, command in enumerate([*steps, (*one.words, *config.words(args))]):
+        if index == len(steps):
+            env["PYTHONPATH"] = os.pathsep.join(filter(None, [str(ONPATH), env.get("PYTHONPATH", "")]))
+            env["BACKBURN_PROBE"] = json.dumps(asked)
+        log = out / ("output.txt" if index == len(steps) else "prepare.txt")
+        done = process.run(command, cwd=root / one.cwd, log=log, env=env, timeout=timeout, label=one.name)
+        if done.code or done.timed_out:
+            break
+    return _read(done, root, root / one.cwd)
+
+
+def _quiet(scratch: Path) -> dict[str, str]:
+    """Trackers off or offline, whole tracebacks, stacks of what hangs."""
+    return {
+        "PYTHONFAULTHANDLER": "1",
+        "PYTHONUNBUFFERED": "1",
+        "HYDRA_FULL_ERROR": "1",
+        "WANDB_MODE": "disabled",
+        "MLFLOW_TRACKING_URI": (scratch / "mlruns").as_uri(),
+        "COMET_OFFLINE_DIRECTORY": str(scratch),
+        "COMET_START_ONLINE": "0",
+        "NEPTUNE_MODE": "debug",
+        "CLEARML_OFFLINE_MODE": "1",
+        "SWANLAB_MODE": "disabled",
+    }
+
+
+def _read(done: process.Finished, root: Path, cwd: Path) -> Ended:
+    text = process.tail(done.log, 2000)
+    about: dict[str, Any] = {"command": done.command, "code": done.code, "seconds": done.seconds}
+    about |= {"timed_out": done.timed_out, "tail": done.tail(40)}
+    if not done.code and not done.timed_out:
+        return Ended(**about)
+    message = _message(text) or (done.tail(1) if done.code == 127 else "")
+    file, line = _place(text, root, innermost_first=done.timed_out)
+    lacking, advice = ("", "") if done.timed_out else _lacking(done, message, root, cwd)
+    return Ended(**about, message=message, file=file, line=line, lacking=lacking, advice=advice)
+
+
+def _message(text: str) -> str:
+    """The last traceback's last line: the exception and what it says."""
+    _, mark, after = text.rpartition("Traceback (most recent call last)")
+    lines = [line for line in after.splitlines() if _RAISED.match(line)] if mark else []
+    return lines[0] if lines else ""
+
+
+def _place(text: str, root: Path, *, innermost_first: bool) -> tuple[str, int]:
+    """File and line of the project's own code nearest to where it stopped."""
+    start = text.rfind("(most recent call first)") if innermost_first else text.rfind("(most recent call last)")
+    frames = _FRAME.findall(text[max(0, start) :]) if start >= 0 else []
+    for name, line in frames if innermost_first else reversed(frames):
+        path = Path(name)
+        if path.is_relative_to(root) and not any(part in path.parts for part in _NOT_THE_PROJECT):
+            return path.relative_to(root).as_posix(), int(line)
+    return "", 0
+
+
+def _lacking(done: process.Finished, message: str, root: Path, cwd: Path) -> tuple[str, str]:
+    """What the machine lacks, and what to do about it; empty strings where the code is at fault."""
+    if done.code == -9:
+        return "it was killed (SIGKILL), most likely because memory ran out", ""
+    for signature, answer in _MACHINE.items():
+        if re.search(signature, message):
+            return answer
+    missing = re.search(r"FileNotFoundError: .*No such file or directory: '([^']+)'", message)
+    if missing and not _is_promised(cwd / missing[1], root):
+        return f"data is missing: {missing[1]}", "Fetch it in an earlier step, or in this training's `prepare`."
+    return "", ""
+
+
+def _is_promised(path: Path, root: Path) -> bool:
+    """Whether the project itself should hold the file: inside its root, and not left out by .gitignore."""
+    return path.is_relative_to(root) and not git.is_ignored(path, root)
