@@ -1,0 +1,180 @@
+"""The real act: how it is called, how its `--json` stream is read as it grows, and how it is ended."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import re
+import shutil
+import signal
+import sys
+import time
+from collections import deque
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from ..errors import UserError
+from .workflow import Job, Workflow
+
+Say = Callable[[str], None]
+_TAIL = 40  # lines of a step's output that are kept for the finding
+_ANSI = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)|[@-Z\\-_=>])")
+_NAME = 72  # characters of a step's name in its line
+
+
+@dataclass(kw_only=True)
+class Leg:
+    """One job, or one leg of its matrix, as far as act told of it. Seconds are of this process's clock."""
+
+    job: str
+    label: str
+    started: float
+    ended: float = 0.0
+    outcome: str = ""
+    failed: str = ""
+    tail: tuple[str, ...] = ()
+    artifacts: set[str] = field(default_factory=set)
+    unsupported: bool = False
+    timed_out: bool = False
+    outputs: dict[str, deque[str]] = field(default_factory=dict)
+    tolerated: set[str] = field(default_factory=set)
+
+
+class Late(Exception):
+    """A job is past its limit. act ignores `timeout-minutes` of a job, so that we end act."""
+
+
+def locate() -> str:
+    """The path of act: beside this Python, or on the PATH. Raises UserError when there is none."""
+    beside = Path(sys.executable).with_name("act")
+    found = str(beside) if os.access(beside, os.X_OK) else shutil.which("act")
+    if not found:
+        raise UserError("act is not installed", hint="Install it: pip install 'backburn[rehearse]'")
+    return found
+
+
+def command(
+    file: Path, clone: Path, event: str, payload: Path, workflow: Workflow, extra: Mapping[str, Mapping[str, str]]
+) -> list[str]:
+    """The command line of act; `extra` holds `env` and `var`. No file of the project's or the user's configures act."""
+    labels = {label for job in workflow.jobs for label in job.labels if not job.elsewhere}
+    words = [locate(), event, "--json", "-C", str(clone), "-W", str(file), "-e", str(payload), "--no-cache-server"]
+    for kind in ("env", "var", "secret", "input"):
+        words += [f"--{kind}-file", os.devnull]
+    for label in sorted(labels):
+        words += ["-P", f"{label}=-self-hosted"]
+    for kind, values in extra.items():
+        for name, value in values.items():
+            words += [f"--{kind}", f"{name}={value}"]
+    return words
+
+
+class Stream:
+    """act's lines, read as they come: a line per step for the person who waits, and what each leg came to."""
+
+    def __init__(self, file: Path, log: Path, workflow: Workflow, say: Say) -> None:
+        self.legs: dict[str, Leg] = {}
+        self.complaint: list[str] = []
+        self._file, self._log, self._workflow, self._say = file, log, workflow, say
+        self._limits = {job.id: job for job in workflow.jobs}
+        self._offset = 0
+
+    def tick(self, label: str, seconds: float) -> None:
+        """Read on, then raise Late if a job has been at work for longer than it may."""
+        self.read()
+        for leg in self.legs.values():
+            limit = self._limits[leg.job].limit if leg.job in self._limits else float("inf")
+            if not leg.outcome and time.monotonic() - leg.started > limit:
+                leg.timed_out, leg.outcome, leg.ended = True, "failure", time.monotonic()
+                raise Late(leg.label)
+
+    def read(self) -> None:
+        """Take in the whole lines that were added since."""
+        if not self._file.exists():
+            return
+        with self._file.open("rb") as stream:
+            stream.seek(self._offset)
+            new = stream.read()
+        whole, newline, _ = new.rpartition(b"\n")
+        self._offset += len(whole) + len(newline)
+        with self._log.open("a", encoding="utf-8") as log:
+            for line in whole.decode(errors="replace").split("\n"):
+                self._line(line, log.write)
+
+    def _line(self, line: str, write: Callable[[str], object]) -> None:
+        try:
+            entry = json.loads(line)
+        except ValueError:
+            if line.strip():
+                self.complaint.append(line.strip())
+                write(line + "\n")
+            return
+        if not isinstance(entry, dict) or "jobID" not in entry:
+            return
+        leg = self._leg(entry)
+        text = _plain(str(entry.get("msg", "")))
+        write(f"{leg.label} | {_step(entry)} | {text}\n")
+        self._note(leg, entry, text)
+
+    def _leg(self, entry: Mapping[str, Any]) -> Leg:
+        job, matrix = str(entry["jobID"]), entry.get("matrix") or {}
+        label = f"{job} ({', '.join(str(value) for value in matrix.values())})" if matrix else job
+        if label not in self.legs:
+            self.legs[label] = Leg(job=job, label=label, started=time.monotonic())
+        return self.legs[label]
+
+    def _note(self, leg: Leg, entry: Mapping[str, Any], text: str) -> None:
+        outer = str((entry.get("stepID") or [""])[0])
+        if "unsupported platform" in text:
+            leg.unsupported = True
+        if entry.get("name") == "artifact-id" and entry.get("command") == "set-output":
+            leg.artifacts.add(str(entry.get("arg", "")))
+        if entry.get("raw_output") or entry.get("level") == "error":
+            leg.outputs.setdefault(outer, deque(maxlen=_TAIL)).append(text)
+        if text.startswith("Failed but continue"):
+            leg.tolerated.add(outer)
+        if "stepResult" in entry and outer and len(entry["stepID"]) == 1:
+            self._finished(leg, entry, outer)
+        if "jobResult" in entry:
+            leg.outcome, leg.ended = str(entry["jobResult"]), time.monotonic()
+
+    def _finished(self, leg: Leg, entry: Mapping[str, Any], outer: str) -> None:
+        """A step of the workflow's own ended; a step inside an action is that action's business."""
+        failed = entry["stepResult"] == "failure"
+        tolerated = outer in leg.tolerated
+        if failed and not tolerated and not leg.failed:
+            leg.failed = _step(entry)
+            leg.tail = tuple(leg.outputs.get(outer, ()))
+        if entry.get("stage") != "Main" and not failed:
+            return
+        word = {"success": "ok", "skipped": "skipped"}.get(str(entry["stepResult"]), "FAILED")
+        word += ", and the job goes on" if failed and tolerated else ""
+        seconds = float(entry.get("executionTime", 0)) / 1e9
+        self._say(f"{self._workflow.stem} / {leg.label} · {_step(entry)} … {seconds:.1f} s {word}")
+
+
+def _plain(text: str) -> str:
+    """Without control sequences; of a progress bar its last state. act gives steps a terminal."""
+    return _ANSI.sub("", text).rstrip().rpartition("\r")[2]
+
+
+def _step(entry: Mapping[str, Any]) -> str:
+    first = str(entry.get("step", "")).strip().partition("\n")[0]
+    return first if len(first) <= _NAME else first[: _NAME - 1] + "…"
+
+
+def sweep(tracking: str) -> None:
+    """Kill what steps left behind, as GitHub's runner does by the same variable; Linux only, like /proc."""
+    mark = f"RUNNER_TRACKING_ID={tracking}".encode()
+    for folder in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):  # gone, or somebody else's
+            if mark in (folder / "environ").read_bytes().split(b"\0"):
+                os.kill(int(folder.name), signal.SIGKILL)
+
+
+def limit_of(job: Job) -> str:
+    """`5 min`, as the workflow writes it."""
+    return f"{job.limit / 60:g} min"

@@ -1,0 +1,191 @@
+"""What a rehearsed workflow came to: a row per job and stage, from the plan, act's stream and the artifacts."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from .. import evidence
+from ..errors import UserError
+from ..report import Figure, Finding, Report, Verdict
+from .act import Leg, limit_of
+from .served import stage_of
+from .workflow import Job, Workflow
+
+_REGARDLESS = re.compile(r"\b(always|failure|cancelled)\s*\(")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Row:
+    """One line of the table. `stage` is empty for a job without one; `seconds` are the job's, None if it never began.
+
+    `note` says why, where the verdict alone does not.
+    """
+
+    workflow: str
+    job: str
+    stage: str
+    verdict: Verdict
+    headline: str = ""
+    seconds: float | None = None
+    note: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Told:
+    """Everything known of one rehearsed workflow. `cut` says why act was ended early, `complaint` why it refused."""
+
+    workflow: Workflow
+    repository: str
+    legs: Mapping[str, Leg]
+    artifacts: Path
+    index: Path
+    cut: str = ""
+    complaint: str = ""
+
+
+def conclude(told: Told) -> tuple[tuple[Row, ...], tuple[Finding, ...]]:
+    """The rows in the workflow's order, and what is to be looked at, the cause before what follows from it."""
+    rows: list[Row] = []
+    findings: list[Finding] = []
+    good: set[str] = set()
+    for job in told.workflow.jobs:
+        legs = [leg for leg in told.legs.values() if leg.job == job.id]
+        made = [pair for leg in legs for pair in _leg(told, job, leg)] or [(_silent(told, job, good), ())]
+        rows += [row for row, _ in made]
+        findings += [finding for _, several in made for finding in several]
+        if legs and all(leg.outcome == "success" for leg in legs):
+            good.add(job.id)
+    return tuple(rows), tuple(findings)
+
+
+def _silent(told: Told, job: Job, good: set[str]) -> Row:
+    """A job that act said nothing of is never green."""
+    workflow, first = told.workflow.stem, _stages(told, job)[:1] or [""]
+    unmet = [one for one in job.needs if one not in good]
+    if told.cut or told.complaint:
+        why = f"not reached: {told.cut}" if told.cut else "act refused the workflow"
+        return Row(workflow=workflow, job=job.id, stage=first[0], verdict=Verdict.UNJUDGED, headline=why)
+    if job.elsewhere:
+        why = f"skipped: {job.elsewhere} cannot be had here"
+    elif unmet and not _REGARDLESS.search(job.condition):
+        why = f"skipped: needs {', '.join(unmet)}"
+    elif job.condition:
+        why = f"skipped: {job.condition}"
+    else:
+        why = "act said nothing of this job"
+        return Row(workflow=workflow, job=job.id, stage=first[0], verdict=Verdict.UNJUDGED, headline=why)
+    return Row(workflow=workflow, job=job.id, stage=first[0], verdict=Verdict.SKIP, headline=why)
+
+
+def _leg(told: Told, job: Job, leg: Leg) -> Iterator[tuple[Row, tuple[Finding, ...]]]:
+    """The rows of one leg: one per stage, and one for the job itself where no stage accounts for how it ended."""
+    if leg.unsupported:
+        yield _silent(told, job, set(job.needs)), ()
+        return
+    reports, broken = _reports(told, leg)
+    stages = list(dict.fromkeys([*_stages(told, job), *reports]))
+    explained = any(report.verdict in (Verdict.FAIL, Verdict.UNJUDGED) for report in reports.values())
+    for stage in stages:
+        if stage in reports:
+            yield _judged(told, leg, stage, reports[stage])
+        elif leg.outcome == "success":
+            note = broken or f"no report of {stage} among the job's artifacts"
+            yield _row(told, leg, Verdict.UNJUDGED, note, stage=stage), (_finding(told, leg, note),)
+        elif len(stages) > 1 or explained:
+            yield _row(told, leg, Verdict.UNJUDGED, "the job ended before it", stage=stage), ()
+    accounted = bool(reports) and (leg.outcome == "success" or (leg.outcome == "failure" and explained))
+    if not accounted and not (leg.outcome == "success" and stages):
+        only = stages[0] if len(stages) == 1 and not reports else ""
+        yield _ended(told, job, leg, only)
+
+
+def _ended(told: Told, job: Job, leg: Leg, stage: str) -> tuple[Row, tuple[Finding, ...]]:
+    """How the job itself ended, in act's word or ours."""
+    if leg.outcome == "success":
+        return _row(told, leg, Verdict.PASS, "every step passed", stage=stage), ()
+    if leg.timed_out:
+        headline = f"timed out after {limit_of(job)}"
+    elif leg.outcome == "failure":
+        headline = f"failed in: {leg.failed}" if leg.failed else "failed before its first step"
+    else:
+        why = f"ended early: {told.cut}" if told.cut else "act ended without a word on it"
+        return _row(told, leg, Verdict.UNJUDGED, why, stage=stage), ()
+    detail = "\n".join(leg.tail or _last(leg) or tuple(told.complaint.splitlines()))
+    return _row(told, leg, Verdict.FAIL, headline, stage=stage), (_finding(told, leg, headline, detail),)
+
+
+def _judged(told: Told, leg: Leg, stage: str, report: Report) -> tuple[Row, tuple[Finding, ...]]:
+    row = _row(told, leg, report.verdict, _headline(report), stage=stage)
+    worst = report.worst_first[0] if report.outcomes else None
+    if worst is None or report.verdict in (Verdict.PASS, Verdict.SKIP):
+        return row, ()
+    first = worst.findings[0] if worst.findings else Finding(message=worst.unjudged)
+    message = f"{told.workflow.stem} / {leg.label} · {worst.check}: {first.message}"
+    found = Finding(message=message, file=first.file, line=first.line, hint=first.hint, detail=first.detail)
+    return row, (found,)
+
+
+def _headline(report: Report) -> str:
+    """The first figure, and any word that says the figures are a rehearsal's."""
+    words = [f"{one.name} {one}" for one in report.figures[:1]]
+    words += [str(one) for one in report.figures[1:] if _is_rehearsed(one)]
+    return ", ".join(dict.fromkeys(words))
+
+
+def _is_rehearsed(figure: Figure) -> bool:
+    return figure.text.endswith("(rehearsal)")
+
+
+def _reports(told: Told, leg: Leg) -> tuple[dict[str, Report], str]:
+    """The stage reports that this leg uploaded, and what was wrong with one that could not be read."""
+    found: dict[str, Report] = {}
+    broken = ""
+    for name in _names(told.index, leg.artifacts):
+        for file in sorted((told.artifacts / name).rglob("report.json")):
+            try:
+                report = evidence.load(file, Report)
+            except UserError as error:
+                broken = f"unreadable report: {error.problem}"
+            else:
+                found[report.stage] = report
+    return found, broken
+
+
+def _names(index: Path, numbers: set[str]) -> Iterator[str]:
+    for line in index.read_text(encoding="utf-8").splitlines() if index.is_file() else ():
+        entry = json.loads(line)
+        if str(entry["id"]) in numbers:
+            yield entry["name"]
+
+
+def _stages(told: Told, job: Job) -> list[str]:
+    return [stage for one in job.uses if (stage := stage_of(one, told.repository))]
+
+
+def _last(leg: Leg) -> tuple[str, ...]:
+    """The last output of a step that did not come to its end."""
+    return tuple(next(reversed(leg.outputs.values()), ()))
+
+
+def _row(told: Told, leg: Leg, verdict: Verdict, headline: str, *, stage: str) -> Row:
+    note = ""
+    if leg.outcome == "failure" and verdict is Verdict.PASS:
+        note = f"the job failed in: {leg.failed}"
+    seconds = (leg.ended or leg.started) - leg.started
+    return Row(
+        workflow=told.workflow.stem,
+        job=leg.label,
+        stage=stage,
+        verdict=verdict,
+        headline=headline,
+        seconds=seconds,
+        note=note,
+    )
+
+
+def _finding(told: Told, leg: Leg, message: str, detail: str = "") -> Finding:
+    return Finding(message=f"{told.workflow.stem} / {leg.label} · {message}", detail=detail)
