@@ -22,6 +22,7 @@ from .workflow import Job, Workflow
 Say = Callable[[str], None]
 _TAIL = 40  # lines of a step's output that are kept for the finding
 _ANSI = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)|[@-Z\\-_=>])")
+_SHA = re.compile(r"@([0-9a-f]{7})[0-9a-f]{33}\b")
 _NAME = 72  # characters of a step's name in its line
 
 
@@ -78,6 +79,7 @@ class Stream:
     def __init__(self, file: Path, log: Path, workflow: Workflow, say: Say) -> None:
         self.legs: dict[str, Leg] = {}
         self.complaint: list[str] = []
+        self.cut = ""
         self._file, self._log, self._workflow, self._say = file, log, workflow, say
         self._limits = {job.id: job for job in workflow.jobs}
         self._offset = 0
@@ -89,7 +91,8 @@ class Stream:
             limit = self._limits[leg.job].limit if leg.job in self._limits else float("inf")
             if not leg.outcome and time.monotonic() - leg.started > limit:
                 leg.timed_out, leg.outcome, leg.ended = True, "failure", time.monotonic()
-                raise Late(leg.label)
+                self.cut = f"{leg.label} timed out"
+                raise Late(self.cut)
 
     def read(self) -> None:
         """Take in the whole lines that were added since."""
@@ -117,7 +120,8 @@ class Stream:
         leg = self._leg(entry)
         text = _plain(str(entry.get("msg", "")))
         write(f"{leg.label} | {_step(entry)} | {text}\n")
-        self._note(leg, entry, text)
+        if not self.cut:  # what act says while it is being ended is no job's doing
+            self._note(leg, entry, text)
 
     def _leg(self, entry: Mapping[str, Any]) -> Leg:
         job, matrix = str(entry["jobID"]), entry.get("matrix") or {}
@@ -162,7 +166,7 @@ def _plain(text: str) -> str:
 
 
 def _step(entry: Mapping[str, Any]) -> str:
-    first = str(entry.get("step", "")).strip().partition("\n")[0]
+    first = _SHA.sub(r"@\1", str(entry.get("step", "")).strip().partition("\n")[0])
     return first if len(first) <= _NAME else first[: _NAME - 1] + "…"
 
 

@@ -125,6 +125,7 @@ class _Stage:
         file.write_text(one.text, encoding="utf-8")
         fork = self.options.fork
         payload.write_text(json.dumps(event.payload(name, self.project, one, fork=fork)), encoding="utf-8")
+        given = environ.steps(os.environ, self.scratch, self.tracking)
         server = Server(
             clone=self.project.folder,
             repository=self.project.repository,
@@ -132,10 +133,10 @@ class _Stage:
             extra=self.options.stand_ins,
             scratch=scratch / "actions",
             settings={"artifacts": kept / "artifacts", "index": kept / "artifacts.jsonl", "cache": self._cache()},
+            node=bool(shutil.which("node", path=given["PATH"])),
         )
         served = server.flags((use for job in one.jobs for use in job.uses), one.where)
         self.pins |= server.pins
-        given = environ.steps(os.environ, self.scratch, self.tracking)
         extra = {"env": given, "var": self._variables(one)}
         words = act.command(file, self.project.folder, name, payload, one, extra)
         words += ["--defaultbranch", self.project.default, "--actor", self.project.repository.split("/")[0]]
@@ -146,12 +147,12 @@ class _Stage:
         """Run act to its end, to a job's limit or to a signal; then nothing of it is left running."""
         raw = kept / "act.jsonl"
         stream = act.Stream(raw, kept / "log.txt", one, self.say)
-        cut, started = "", environ.act(environ.steps(os.environ, self.scratch, self.tracking), self.scratch)
+        started = environ.act(environ.steps(os.environ, self.scratch, self.tracking), self.scratch)
         try:
             with process.watched_by(stream.tick):
-                done = process.run(command, cwd=self.scratch, log=raw, env=started, label=f"rehearse {one.stem}")
+                process.run(command, cwd=self.scratch, log=raw, env=started, label=f"rehearse {one.stem}")
         except act.Late as late:
-            cut, done = f"{late} timed out", None
+            self.say(f"{one.stem}: {late}, act was ended")
         finally:
             act.sweep(self.tracking)
         stream.read()
@@ -161,8 +162,8 @@ class _Stage:
             legs=stream.legs,
             artifacts=kept / "artifacts",
             index=kept / "artifacts.jsonl",
-            cut=cut,
-            complaint="\n".join(stream.complaint) if done and done.code and not stream.legs else "",
+            cut=stream.cut,
+            complaint="\n".join(stream.complaint) if not stream.legs else "",
         )
         made, findings = rows.conclude(told)
         if told.complaint:

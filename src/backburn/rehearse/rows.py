@@ -69,6 +69,9 @@ def _silent(told: Told, job: Job, good: set[str]) -> Row:
     if told.cut or told.complaint:
         why = f"not reached: {told.cut}" if told.cut else "act refused the workflow"
         return Row(workflow=workflow, job=job.id, stage=first[0], verdict=Verdict.UNJUDGED, headline=why)
+    if job.calls:
+        why = f"calls {job.calls}: the rows of a called workflow are not told apart"
+        return Row(workflow=workflow, job=job.id, stage="", verdict=Verdict.UNJUDGED, headline=why)
     if job.elsewhere:
         why = f"skipped: {job.elsewhere} cannot be had here"
     elif unmet and not _REGARDLESS.search(job.condition):
@@ -83,7 +86,7 @@ def _silent(told: Told, job: Job, good: set[str]) -> Row:
 
 def _leg(told: Told, job: Job, leg: Leg) -> Iterator[tuple[Row, tuple[Finding, ...]]]:
     """The rows of one leg: one per stage, and one for the job itself where no stage accounts for how it ended."""
-    if leg.unsupported:
+    if leg.unsupported or job.elsewhere:
         yield _silent(told, job, set(job.needs)), ()
         return
     reports, broken = _reports(told, leg)
@@ -114,8 +117,10 @@ def _ended(told: Told, job: Job, leg: Leg, stage: str) -> tuple[Row, tuple[Findi
     else:
         why = f"ended early: {told.cut}" if told.cut else "act ended without a word on it"
         return _row(told, leg, Verdict.UNJUDGED, why, stage=stage), ()
-    detail = "\n".join(leg.tail or _last(leg) or tuple(told.complaint.splitlines()))
-    return _row(told, leg, Verdict.FAIL, headline, stage=stage), (_finding(told, leg, headline, detail),)
+    detail = "\n".join(leg.tail or _last(leg))
+    # Exit code 3 of a stage without a report: the toolkit itself could not be installed.
+    verdict = Verdict.UNJUDGED if stage and leg.tail[-1:] == ("exit status 3",) else Verdict.FAIL
+    return _row(told, leg, verdict, headline, stage=stage), (_finding(told, leg, headline, detail),)
 
 
 def _judged(told: Told, leg: Leg, stage: str, report: Report) -> tuple[Row, tuple[Finding, ...]]:

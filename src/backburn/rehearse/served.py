@@ -28,6 +28,7 @@ class Server:
     extra: Mapping[str, Path]
     scratch: Path
     settings: Mapping[str, Path]
+    node: bool
     pins: set[str] = field(default_factory=set)
     _folders: dict[str, Path | None] = field(default_factory=dict)
 
@@ -88,6 +89,9 @@ class Server:
         shutil.copytree(source, to, ignore=shutil.ignore_patterns("__pycache__"))
         for name in _SHARED:
             shutil.copy(_STANDINS / name, to)
+        # A post step, which saves a cache, needs a node action, and a newcomer's machine may have no node.
+        if self.node and (to / "action.node.yml").is_file():
+            (to / "action.node.yml").replace(to / "action.yml")
         written = json.dumps({name: str(path) for name, path in self.settings.items()})
         (to / "rehearsal.json").write_text(written, encoding="utf-8")
         return to

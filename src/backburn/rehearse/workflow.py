@@ -31,11 +31,12 @@ class Job:
     limit: float = LIMIT * 60
     uses: tuple[str, ...] = ()
     calls: str = ""
+    contained: bool = False
 
     @property
     def elsewhere(self) -> str:
-        """The first label that asks for another operating system, which act's host mode cannot give."""
-        return next((label for label in self.labels if _ELSEWHERE.match(label)), "")
+        """What act's host mode cannot give: a container, or the first label of another operating system."""
+        return "a container" if self.contained else next(filter(_ELSEWHERE.match, self.labels), "")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -107,6 +108,9 @@ def _job(name: str, job: Mapping[str, Any], where: str) -> Job:
             where=where,
             hint="Put actions/checkout first in the job.",
         )
+    calls = str(job.get("uses", ""))
+    if calls and not calls.startswith(("./", "$/")):
+        raise UserError(f"job {name} calls {calls}, and rehearse reads no workflow of another repository", where=where)
     needs = job.get("needs", ())
     return Job(
         id=name,
@@ -116,7 +120,8 @@ def _job(name: str, job: Mapping[str, Any], where: str) -> Job:
         labels=tuple(dict.fromkeys(_labels(job))),
         limit=_minutes(job.get("timeout-minutes")) * 60,
         uses=tuple(one.replace("$/", "./", 1) if one.startswith("$/") else one for one in uses),
-        calls=str(job.get("uses", "")),
+        calls=calls,
+        contained="container" in job or "services" in job,
     )
 
 

@@ -78,12 +78,18 @@ def save() -> None:
         print(f"Cache hit occurred on the primary key {key}, not saving cache.")
         return
     folder = step.place("cache") / version(paths) / hashlib.sha256(key.encode()).hexdigest()[:16]
-    # Relative to the workspace, which is another folder in another job; what lies outside keeps its full path.
-    found = globs.Search(paths, os.getcwd()).files(hidden=True)
-    files = [os.path.relpath(one) if globs.is_below(str(one), os.getcwd()) else str(one) for one in found]
-    if folder.exists() or not files:
-        why = "another job may be creating this cache" if files else "no such path"
-        step.warn(f"Failed to save: Unable to reserve cache with key {key}, {why}.")
+    if folder.exists():
+        step.warn(f"Failed to save: Unable to reserve cache with key {key}, another job may be creating this cache.")
+        return
+    search = globs.Search(paths, os.getcwd())
+    # Relative to the workspace, which is another folder in another job. What lies outside it is this machine's own
+    # (`~/.cache/pre-commit`, say): the steps have it already, and a rehearsal must not write there.
+    own = [one for one in search.paths if not globs.is_below(one, os.getcwd())]
+    files = [os.path.relpath(one) for one in search.files(hidden=True) if globs.is_below(str(one), os.getcwd())]
+    if own:
+        print(f"Left as it is, outside the workspace: {', '.join(own)}")
+    if not files and not own:
+        step.warn("Path Validation Error: Path(s) specified in the action for caching do(es) not exist.")
         return
     folder.parent.mkdir(parents=True, exist_ok=True)
     draft = Path(tempfile.mkdtemp(dir=step.place("cache")))
@@ -107,3 +113,5 @@ def check(keys: List[str], paths: List[str]) -> None:
 
 if __name__ == "__main__":
     {"restore": restore, "save": save}[sys.argv[1]]()
+    if sys.argv[2:] == ["unsaved"]:
+        print("::notice::this rehearsal saves no cache: only a node action can, and there is no node on the PATH")
