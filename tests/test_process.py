@@ -49,9 +49,9 @@ def test_time_out_ends_the_whole_group_and_a_hung_python_says_where(tmp_path):
         "stuck()\n"
     )
     started = time.monotonic()
-    done = python(code, tmp_path, timeout=1.0, env={**os.environ, "PYTHONFAULTHANDLER": "1"})
+    done = python(code, tmp_path, timeout=4.0, env={**os.environ, "PYTHONFAULTHANDLER": "1"})
     assert done.timed_out
-    assert time.monotonic() - started < 5
+    assert time.monotonic() - started < 4 + 5
     assert "in stuck" in done.tail()
     assert not alive(int((tmp_path / "log").read_text().split()[0]))
 
@@ -65,14 +65,17 @@ def test_what_a_program_leaves_behind_is_ended(tmp_path):
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_ends_even_a_stubborn_group_within_five_seconds(tmp_path, number):
+    stubborn = (
+        "import signal, time; [signal.signal(s, signal.SIG_IGN) for s in (2, 15)]; "
+        "print('up', flush=True); time.sleep(60)"
+    )
     code = f"""
 import signal, sys
 from pathlib import Path
 from backburn import process
 from backburn.errors import Interrupted
-stubborn = "import signal, time; [signal.signal(s, signal.SIG_IGN) for s in (2, 15)]; print('up', flush=True); time.sleep(60)"
 try:
-    process.run([sys.executable, "-c", stubborn], cwd=Path("."), log=Path({str(tmp_path / "log")!r}))
+    process.run([sys.executable, "-c", {stubborn!r}], cwd=Path("."), log=Path({str(tmp_path / "log")!r}))
 except Interrupted as error:
     sys.exit(error.exit_code)
 """

@@ -183,21 +183,21 @@ def _unknown_keys(table: dict[str, Any], schemas: Mapping[str, type[msgspec.Stru
     yield from _unknown(table, {*_TOP, *schemas}, "[tool.backburn]")
     for stage, schema in schemas.items():
         _expect_table(table.get(stage, {}), f"[tool.backburn.{stage}]")
-        yield from _unknown(table.get(stage, {}), _keys(schema), f"[tool.backburn.{stage}]")
+        yield from _unknown(table.get(stage, {}), _keys(schema) - _NOT_IN_FILE, f"[tool.backburn.{stage}]")
     for name, entry in table.get("trainings", {}).items():
         where = f"[tool.backburn.trainings.{name}]"
         with_training = {key: one for key, one in schemas.items() if "training" in one.__struct_fields__}
         yield from _unknown(entry, _keys(Training) - {"name"} | set(with_training), where)
         for stage, schema in with_training.items():
             _expect_table(entry.get(stage, {}), f"{where[:-1]}.{stage}]")
-            yield from _unknown(entry.get(stage, {}), _keys(schema), f"{where[:-1]}.{stage}]")
+            yield from _unknown(entry.get(stage, {}), _keys(schema) - _NOT_IN_FILE, f"{where[:-1]}.{stage}]")
     for entry in table.get("allow", []):
         _expect_table(entry, "[[tool.backburn.allow]]")
         yield from _unknown(entry, _keys(Allow), "[[tool.backburn.allow]]")
 
 
 def _keys(schema: type[msgspec.Struct]) -> set[str]:
-    return {field.encode_name for field in msgspec.structs.fields(schema)} - _NOT_IN_FILE
+    return {field.encode_name for field in msgspec.structs.fields(schema)}
 
 
 def _unknown(table: Mapping[str, Any], known: set[str], where: str) -> Iterator[str]:

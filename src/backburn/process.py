@@ -162,13 +162,13 @@ def _signals() -> Iterator[None]:
 
     before: dict[int, object] = {}
     try:
-        for one in (signal.SIGINT, signal.SIGTERM):
-            before[one] = signal.signal(one, interrupt)
+        for number in (signal.SIGINT, signal.SIGTERM):
+            before[number] = signal.signal(number, interrupt)
     except ValueError:  # not the main thread: signals are somebody else's business
         yield
         return
     try:
         yield
     finally:
-        for one, handler in before.items():
-            signal.signal(one, handler)  # type: ignore[arg-type]
+        for each, handler in before.items():
+            signal.signal(each, handler)  # type: ignore[arg-type]

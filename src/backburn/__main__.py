@@ -1,0 +1,5 @@
+"""`python -m backburn` is `backburn`."""
+
+from .cli import main
+
+main()

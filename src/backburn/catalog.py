@@ -1,0 +1,40 @@
+"""The only list of stages and renderers, beside their folders. To add one: a file there, a line here."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Protocol
+
+import msgspec
+
+from .renderers import annotations, summary, terminal
+from .report import Check, Curve, Figure, Generated, Look, Report
+from .stages import hygiene, memorize, unit
+
+
+class Stage(Protocol):
+    """What a stage's module has. `gather` alone touches the world; checks and `measured` are pure."""
+
+    __doc__: str | None
+
+    @property
+    def Config(self) -> type[msgspec.Struct]: ...  # noqa: N802
+
+    @property
+    def Evidence(self) -> type[msgspec.Struct]: ...  # noqa: N802
+
+    @property
+    def CHECKS(self) -> Sequence[Check | Generated]: ...  # noqa: N802
+
+    def gather(self, config: Any, root: Path, out: Path) -> Any: ...
+
+    def measured(self, seen: Any) -> tuple[Figure | Curve, ...]: ...
+
+
+class Renderer(Protocol):
+    """What a renderer's module has: reports in, text out."""
+
+    def render(self, reports: Sequence[Report], look: Look = ...) -> str: ...
+
+
+STAGES: Mapping[str, Stage] = {"hygiene": hygiene, "unit": unit, "memorize": memorize}
+RENDERERS: Mapping[str, Renderer] = {"terminal": terminal, "annotations": annotations, "summary": summary}

@@ -1,0 +1,247 @@
+"""The door for people and actions: one verb per stage, one error boundary, one exit code."""
+
+from __future__ import annotations
+
+import shutil
+import signal
+import sys
+import time
+import traceback
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any, NoReturn
+
+import click
+
+from . import __version__, catalog, evidence, pipeline, process
+from .errors import Interrupted, UserError
+from .github import Actions, command, commands_stopped
+from .report import Level, Look, Report, Verdict
+
+EXIT_CODES = {Verdict.PASS: 0, Verdict.FAIL: 1, Verdict.SKIP: 3, Verdict.UNJUDGED: 3}
+ASKED_WRONGLY, OUR_BUG = 2, 4
+
+
+@click.group(
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    epilog="Exit codes: 0 pass, 1 fail, 2 asked wrongly, 3 unjudged, 4 our bug, 130 and 143 interrupted.",
+)
+@click.version_option(__version__, prog_name="backburn")
+def cli() -> None:
+    """Test machine-learning code in CI: each verb asks one question about the project and names the cause."""
+
+
+# What one stage takes beside the options they all have. Each is a field of its Config, and is read from the
+# environment too (BACKBURN_<OPTION>), which is how an action hands its inputs over.
+OPTIONS: dict[str, tuple[Callable[[Any], Any], ...]] = {
+    "hygiene": (
+        click.option(
+            "--base",
+            envvar="BACKBURN_BASE",
+            metavar="REV",
+            help="Only files changed since the merge base with this revision.",
+        ),
+    ),
+    "unit": (
+        click.option(
+            "--select", envvar="BACKBURN_SELECT", metavar="EXPR", help="Only tests with these markers, as pytest's -m."
+        ),
+    ),
+    "memorize": (
+        click.argument("trainings", metavar="[TRAINING]...", nargs=-1),
+        click.option(
+            "--require-gpu/--no-require-gpu",
+            envvar="BACKBURN_REQUIRE_GPU",
+            default=None,
+            help="No GPU: unjudged, not memorized on the CPU.",
+        ),
+        click.option("--rehearsal", envvar="BACKBURN_REHEARSAL", is_flag=True, default=None, hidden=True),
+    ),
+}
+
+
+def _stage_command(name: str, stage: catalog.Stage) -> click.Command:
+    def verb(
+        working_directory: Path, as_json: bool, unjudged: str, trainings: tuple[str, ...] = (), **given: Any
+    ) -> int:
+        asked = pipeline.Asked(
+            folder=working_directory,
+            trainings=trainings,
+            given={key: value for key, value in given.items() if value not in (None, "")},
+        )
+        return _run_stage(name, asked, as_json=as_json, warn=unjudged == "warn")
+
+    title, _, rest = (stage.__doc__ or "").strip().partition("\n")
+    for option in reversed((*OPTIONS[name], *_COMMON)):
+        verb = option(verb)
+    return click.command(name, help=f"{title}\n\n{rest.strip()}", short_help=title)(verb)
+
+
+_COMMON = (
+    click.option(
+        "-C",
+        "--working-directory",
+        envvar="BACKBURN_WORKING_DIRECTORY",
+        type=click.Path(exists=True, file_okay=False, path_type=Path),
+        default=".",
+        help="The project's folder. [default: this one]",
+    ),
+    click.option("--json", "as_json", is_flag=True, help="One JSON document on stdout, all else on stderr."),
+    click.option(
+        "--unjudged",
+        envvar="BACKBURN_UNJUDGED",
+        type=click.Choice(["fail", "warn"]),
+        default="fail",
+        show_default=True,
+        help="Whether what could not be judged is red (exit code 3) or a warning.",
+    ),
+)
+
+for _name, _stage in catalog.STAGES.items():
+    cli.add_command(_stage_command(_name, _stage))
+
+
+@cli.command(short_help="Do the project's own workflows pass here, before they are pushed?")
+@click.argument("workflows", metavar="[push|gpu|FILE]...", nargs=-1)
+@click.option("-C", "--working-directory", type=click.Path(exists=True, file_okay=False, path_type=Path), default=".")
+@click.option("--dirty", is_flag=True, help="Overlay tracked changes that are not committed.")
+@click.option("--fork", is_flag=True, help="The event is a pull request from a fork.")
+@click.option("--event", metavar="NAME", default="", help="The event to rehearse. [default: from `on:`]")
+@click.option("--var", "variables", metavar="NAME=VALUE", multiple=True, help="A repository variable.")
+@click.option("--stand-in", "stand_ins", metavar="OWNER/REPO=DIR", multiple=True, help="A local copy of an action.")
+@click.option(
+    "--toolkit", type=click.Path(exists=True, file_okay=False, path_type=Path), help="A checkout of backburn."
+)
+def rehearse(working_directory: Path, workflows: tuple[str, ...], **options: Any) -> int:
+    """Do the project's own workflows pass here, before they are pushed?
+
+    Runs them with the real `act` on fresh clones, so that only what is committed counts.
+    """
+    from . import rehearse as wing
+
+    said = wing.rehearse(working_directory.absolute(), workflows, wing.Options.from_words(**options), _say)
+    click.echo(wing.render(said, color=sys.stdout.isatty()), nl=False)
+    return EXIT_CODES[said.verdict]
+
+
+def _say(line: str) -> None:
+    click.echo(line, err=True)
+
+
+def _run_stage(name: str, asked: pipeline.Asked, *, as_json: bool, warn: bool) -> int:
+    actions = Actions.from_environ()
+    with _Progress(actions.running) as progress, process.watched_by(progress):
+        report, path = pipeline.run(name, asked)
+    warned = warn and report.verdict is Verdict.UNJUDGED and not report.interrupted
+    _publish(report, path, actions, as_json=as_json, warned=warned)
+    if report.interrupted:
+        return Interrupted(signal.Signals[report.interrupted.split()[-1]]).exit_code
+    return 0 if warned else EXIT_CODES[report.verdict]
+
+
+def _publish(report: Report, path: Path, actions: Actions, *, as_json: bool, warned: bool) -> None:
+    """To stdout (or, beside a JSON document, stderr), the annotations, the summary and the step's outputs."""
+    if as_json:
+        click.echo(evidence.dumps({"verdict": report.verdict.value, "report": evidence.plain(report)}), nl=False)
+    stream = sys.stderr if as_json else sys.stdout
+    look = Look(
+        width=min(140, shutil.get_terminal_size((100, 24)).columns),
+        colour=stream.isatty() or actions.running,
+        unjudged=Level.WARNING if warned else Level.ERROR,
+    )
+    render = {name: renderer.render([report], look) for name, renderer in _renderers(actions.running)}
+    with commands_stopped(stream, actions.running):
+        click.echo(render["terminal"], file=stream, nl=False, color=look.colour)
+    if actions.running:
+        click.echo(render["annotations"], file=stream)
+        actions.write_summary(render["summary"])
+        actions.write_outputs(_outputs(report, path))
+
+
+def _renderers(all_of_them: bool) -> Iterator[tuple[str, catalog.Renderer]]:
+    for name, renderer in catalog.RENDERERS.items():
+        if all_of_them or name == "terminal":
+            yield name, renderer
+
+
+def _outputs(report: Report, path: Path) -> dict[str, str]:
+    """`verdict`, `report`, `folder` (both absolute) and, of the first training, each figure under its own name."""
+    outputs = {"verdict": report.verdict.value, "report": str(path), "folder": str(path.parent)}
+    for figure in reversed(report.figures):
+        outputs[figure.name] = figure.text if figure.value is None else str(figure.value)
+    return outputs
+
+
+class _Progress:
+    """What a waiting person sees on stderr: a spinner on a terminal, a line a minute in CI, else nothing."""
+
+    def __init__(self, in_ci: bool) -> None:
+        self.in_ci, self.on_terminal = in_ci, sys.stderr.isatty()
+        self.said = time.monotonic()
+        self.status: Any = None
+
+    def __call__(self, label: str, seconds: float) -> None:
+        now = time.monotonic()
+        if now - self.said < (60 if self.in_ci else 0.2):
+            return
+        self.said = now
+        if self.in_ci:
+            print(f"{label}: {seconds:.0f} s", file=sys.stderr, flush=True)
+        elif self.on_terminal:
+            self._spin(f"{label} {seconds:.0f} s")
+
+    def _spin(self, text: str) -> None:
+        if self.status is None:
+            from rich.console import Console
+
+            self.status = Console(stderr=True).status(text)
+            self.status.start()
+        self.status.update(text)
+
+    def __enter__(self) -> _Progress:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self.status is not None:
+            self.status.stop()
+
+
+def main(argv: Sequence[str] | None = None) -> NoReturn:
+    """Run one verb and exit with its code: the only place that does."""
+    signal.signal(signal.SIGTERM, _interrupt)
+    signal.signal(signal.SIGINT, _interrupt)
+    sys.exit(_guarded(list(sys.argv[1:] if argv is None else argv)))
+
+
+def _interrupt(number: int, frame: object) -> None:
+    raise Interrupted(number)
+
+
+def _guarded(argv: list[str]) -> int:
+    """The one boundary: the user's mistake, an interrupt and a bug of ours are three different exits."""
+    try:
+        return int(cli.main(args=argv, prog_name="backburn", standalone_mode=False, auto_envvar_prefix=None) or 0)
+    except click.ClickException as error:
+        error.show()
+        return ASKED_WRONGLY
+    except UserError as error:
+        return _asked_wrongly(argv, error)
+    except Interrupted as error:
+        click.echo(str(error), err=True)
+        return error.exit_code
+    except BrokenPipeError:
+        sys.stderr.close()  # the reader of our output is gone (`backburn … | head`)
+        return 128 + signal.SIGPIPE
+    except Exception:
+        traceback.print_exc()
+        click.echo(f"This is a bug of backburn {__version__}, not of your code: please report it.", err=True)
+        return OUR_BUG
+
+
+def _asked_wrongly(argv: list[str], error: UserError) -> int:
+    click.echo(f"error: {error}", err=True)
+    actions = Actions.from_environ()
+    if actions.running:
+        click.echo(command("error", str(error), title=f"backburn {argv[0]}"), err=True)
+        actions.write_summary(f"### ❌ {argv[0]}: asked wrongly\n\n```text\n{error}\n```\n")
+    return ASKED_WRONGLY

@@ -1,0 +1,210 @@
+"""The only road: config -> gather -> judge -> Report -> build/backburn/<stage>/report.json."""
+
+from __future__ import annotations
+
+import contextlib
+import datetime
+import fcntl
+import shutil
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from . import catalog, config, evidence, git
+from .errors import Interrupted, Skip, Unjudged, UserError
+from .report import Check, Curve, Figure, Finding, Generated, Level, Outcome, Report, Verdict, name_of
+
+FOLDER = Path("build", "backburn")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Asked:
+    """What a door asks for: where, which trainings (none named: all), and the Config fields given on the way."""
+
+    folder: Path
+    trainings: tuple[str, ...] = ()
+    given: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Part:
+    """What one training (or the one stage without trainings) came to."""
+
+    outcomes: tuple[Outcome, ...]
+    measured: tuple[Figure | Curve, ...] = ()
+    interrupted: str = ""
+
+
+def run(name: str, asked: Asked) -> tuple[Report, Path]:
+    """One stage, whole: its report and the file it was written to, both also there after an interrupt.
+
+    Raises UserError when asked wrongly; Interrupted never leaves: it is in the report.
+    """
+    stage = catalog.STAGES[name]
+    started = time.monotonic()
+    folder = asked.folder.resolve()
+    top = git.top(folder) or folder
+    root = config.find_root(folder, top)
+    settings = config.load(root, {key: one.Config for key, one in catalog.STAGES.items()})
+    out = root / FOLDER / name
+    with _alone(root / FOLDER, name):
+        _empty(out)
+        parts = list(_parts(stage, settings, asked, out, name))
+        report = Report(
+            stage=name,
+            question=(stage.__doc__ or "").strip().splitlines()[0],
+            outcomes=tuple(_finish(one, settings, root, top) for part in parts for one in part.outcomes),
+            figures=tuple(one for part in parts for one in part.measured if isinstance(one, Figure)),
+            curves=tuple(one for part in parts for one in part.measured if isinstance(one, Curve)),
+            seconds=round(time.monotonic() - started, 3),
+            commit=git.head(root),
+            folder=_relative(out, top),
+            interrupted=next((part.interrupted for part in parts if part.interrupted), ""),
+        )
+        evidence.save(report, out / "report.json")
+    return report, out / "report.json"
+
+
+def judge(stage: catalog.Stage, name: str, seen: Any, settings: Any, training: str = "") -> tuple[Outcome, ...]:
+    """Every check of the stage on one piece of evidence, in order. Pure: the same evidence, the same outcomes."""
+    outcomes: dict[str, Outcome] = {}
+    for check in _checks(stage, seen):
+        outcomes[name_of(check)] = _conclude(check, name, seen, settings, training, outcomes)
+    return tuple(outcomes.values())
+
+
+def _parts(stage: catalog.Stage, settings: config.Settings, asked: Asked, out: Path, name: str) -> Iterator[_Part]:
+    trainings: Sequence[str] = ("",)
+    if "training" in stage.Config.__struct_fields__:
+        trainings = config.chosen(settings, asked.trainings)
+    for training in trainings:
+        own = settings.stage(name, stage.Config, training=training, given=asked.given)
+        part = _one(stage, name, own, settings.root, out / training, training)
+        yield part
+        if part.interrupted:
+            return
+
+
+def _one(stage: catalog.Stage, name: str, own: Any, root: Path, out: Path, training: str) -> _Part:
+    out.mkdir(parents=True, exist_ok=True)
+    started = time.monotonic()
+    gathering = f"{name}/gather"
+    claim = "The evidence was gathered."
+    try:
+        seen = stage.gather(own, root, out)
+    except Unjudged as error:
+        note = Finding(message=str(error), level=Level.WARNING, hint=error.hint, detail=error.detail)
+        outcome = Outcome(check=gathering, claim=claim, training=training, unjudged=str(error), findings=(note,))
+        return _Part(outcomes=(outcome,))
+    except (Interrupted, KeyboardInterrupt) as error:
+        said = str(error) or "interrupted by SIGINT"
+        reason = f"{said} after {time.monotonic() - started:.1f} s"
+        outcome = Outcome(check=gathering, claim=claim, training=training, unjudged=reason)
+        return _Part(outcomes=(outcome,), interrupted=said)
+    evidence.save(seen, out / "evidence.json")
+    measured = tuple(msgspec.structs.replace(one, training=training) for one in stage.measured(seen))
+    return _Part(outcomes=judge(stage, name, seen, own, training), measured=measured)
+
+
+def _checks(stage: catalog.Stage, seen: Any) -> Iterator[Check]:
+    for entry in stage.CHECKS:
+        if isinstance(entry, Generated):
+            yield from entry.make(seen)
+        else:
+            yield entry
+
+
+def _conclude(check: Check, name: str, seen: Any, own: Any, training: str, earlier: Mapping[str, Outcome]) -> Outcome:
+    claim = (check.__doc__ or "").strip().splitlines()[0]
+    about: dict[str, Any] = {
+        "check": f"{name}/{name_of(check)}",
+        "claim": claim,
+        "training": training,
+        "seconds": getattr(check, "seconds", None),
+    }
+    for before in getattr(check, "after", ()):
+        if before in earlier and _stands_first(earlier[before]):
+            return Outcome(**about, skipped=f"after {before}")
+    try:
+        return Outcome(**about, findings=tuple(check(seen, own)))
+    except Skip as reason:
+        return Outcome(**about, skipped=str(reason))
+    except Unjudged as reason:
+        note = Finding(message=str(reason), level=Level.WARNING, hint=reason.hint, detail=reason.detail)
+        return Outcome(**about, unjudged=str(reason), findings=(note,))
+
+
+def _stands_first(outcome: Outcome) -> bool:
+    """Whether what comes after this outcome would only repeat it."""
+    return outcome.verdict in (Verdict.FAIL, Verdict.UNJUDGED) or outcome.skipped.startswith("after ")
+
+
+def _finish(outcome: Outcome, settings: config.Settings, root: Path, top: Path) -> Outcome:
+    allow = next((one for one in settings.allow if _covers(one, outcome)), None)
+    findings = (_allowed(finding, allow) if allow else finding for finding in outcome.findings)
+    return msgspec.structs.replace(outcome, findings=tuple(_rebased(one, root, top) for one in findings))
+
+
+def _covers(allow: config.Allow, outcome: Outcome) -> bool:
+    return allow.check == outcome.check and allow.training in ("", outcome.training)
+
+
+def _allowed(finding: Finding, allow: config.Allow) -> Finding:
+    """An accepted error is a notice; once `until` is past, a warning."""
+    if finding.level is not Level.ERROR:
+        return finding
+    expired = allow.until is not None and datetime.date.today() > allow.until
+    said = f"allowed until {allow.until}, which is past" if expired else "allowed"
+    level = Level.WARNING if expired else Level.NOTICE
+    return msgspec.structs.replace(finding, level=level, message=f"{finding.message} ({said}: {allow.reason})")
+
+
+def _rebased(finding: Finding, root: Path, top: Path) -> Finding:
+    """Findings name files relative to the project; readers need them relative to the repository."""
+    if not finding.file:
+        return finding
+    return msgspec.structs.replace(finding, file=_relative(root / finding.file, top))
+
+
+def _relative(path: Path, top: Path) -> str:
+    return path.relative_to(top).as_posix() if path.is_relative_to(top) else path.as_posix()
+
+
+def _empty(out: Path) -> None:
+    """Yesterday's evidence can never pass for today's."""
+    try:
+        if out.is_symlink():
+            out.unlink()
+        elif out.exists():
+            shutil.rmtree(out)
+        out.mkdir(parents=True)
+    except OSError as error:
+        raise UserError(
+            f"cannot empty the folder: {error.strerror}", where=str(out), hint="Check its owner."
+        ) from error
+
+
+@contextlib.contextmanager
+def _alone(folder: Path, name: str) -> Iterator[None]:
+    """One `backburn <stage>` at a time in one folder: a second would empty the first one's evidence."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        stream = (folder / f".{name}.lock").open("w")
+    except OSError as error:
+        raise UserError(
+            f"cannot write: {error.strerror}", where=str(folder), hint="backburn keeps its evidence there."
+        ) from error
+    with stream:
+        try:
+            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            raise UserError(
+                f"another `backburn {name}` is at work in this folder",
+                where=str(folder),
+                hint="Wait for it to end, or use another checkout.",
+            ) from error
+        yield

@@ -1,0 +1,224 @@
+"""The shape of the house: floors, light imports, stage pages, names. Each guard is seen to bite below."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from backburn import catalog
+from backburn.report import Generated
+
+PACKAGE = Path(catalog.__file__).parent
+REPOSITORY = PACKAGE.parents[1]
+
+# Higher may import lower. Within floor 1, `process` starts programs for those that need one.
+FLOORS = {
+    "report": 0,
+    "errors": 0,
+    "": 0,
+    "config": 1,
+    "evidence": 1,
+    "process": 1,
+    "github": 1,
+    "linters": 1,
+    "junit": 1,
+    "git": 1.2,
+    "dependencies": 1.2,
+    "environment": 1.3,
+    "collection": 1.3,
+    "precommit": 1.3,
+    "training": 1.4,
+    "training": 1.7,
+    "stages": 2,
+    "renderers": 2,
+    "catalog": 3,
+    "pipeline": 4,
+    "cli": 5,
+    "probes": 5,
+    "__main__": 6,
+}
+WINGS = {"rehearse"}
+HEAVY = {"torch", "lightning", "pytorch_lightning", "numpy", "pandas", "docker"}
+LAZY = {"rich", "jinja2"}
+NAMES_THAT_SAY_NOTHING = {"util", "utils", "helper", "helpers", "common", "misc", "base"}
+
+
+def modules(package=PACKAGE):
+    """Every module of ours as (dotted parts below the package, path)."""
+    for path in sorted(package.rglob("*.py")):
+        parts = path.relative_to(package).with_suffix("").parts
+        if "standins" not in parts and "onpath" not in parts:
+            yield (parts[:-1] if parts[-1] == "__init__" else parts), path
+
+
+def imports(parts, path):
+    """(dotted parts of ours, line) for each import of ours, and (top-level name, line, at import time) of others."""
+    own, foreign = [], []
+    tree = ast.parse(path.read_text())
+    package = parts if path.name == "__init__.py" else parts[:-1]
+    late = {
+        id(node) for outer in ast.walk(tree) if isinstance(outer, (ast.FunctionDef, ast.If)) for node in ast.walk(outer)
+    }
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ImportFrom) and node.level:
+            origin = package[: len(package) - node.level + 1] + tuple(
+                (node.module or "").split(".") if node.module else ()
+            )
+            names = [(*origin, alias.name) for alias in node.names] if not node.module or not origin else [origin]
+            own += [(name, node.lineno) for name in names]
+        elif isinstance(node, (ast.Import, ast.ImportFrom)):
+            names = [node.module or ""] if isinstance(node, ast.ImportFrom) else [alias.name for alias in node.names]
+            for name in names:
+                top, *rest = name.split(".")
+                if top == "backburn":
+                    own.append((tuple(rest), node.lineno))
+                else:
+                    foreign.append((top, node.lineno, id(node) not in late))
+    return own, foreign
+
+
+def breaches(package=PACKAGE):
+    for parts, path in modules(package):
+        here = parts[0] if parts else ""
+        own, foreign = imports(parts, path)
+        for target, line in own:
+            there = target[0] if target and (target[0] in FLOORS or target[0] in WINGS) else ""
+            where = f"{path.relative_to(package)}:{line}"
+            if here in WINGS:
+                if there != here and FLOORS.get(there, 9) >= 2:
+                    yield f"{where}: a wing stands on floors 0 and 1, not on {there}"
+            elif here in ("stages", "renderers", "probes") and there == here:
+                if here != "probes" and target[1:2] != parts[1:2]:
+                    yield f"{where}: never a sibling"
+            elif there in WINGS:
+                if here != "cli":
+                    yield f"{where}: only a door opens a wing"
+            elif here not in FLOORS:
+                yield f"{where}: {here} has no floor"
+            elif FLOORS[there] >= FLOORS[here] and there != here and here != "":
+                yield f"{where}: {here} imports {there}, which is not below it"
+        for name, line, at_import in foreign:
+            if name in HEAVY and here != "probes":
+                yield f"{path.relative_to(package)}:{line}: {name} outside the probes"
+            if name in (HEAVY | LAZY) and at_import:
+                yield f"{path.relative_to(package)}:{line}: {name} at import time"
+
+
+def test_imports_point_down_only_and_nothing_is_heavy():
+    assert list(breaches()) == []
+
+
+@pytest.mark.parametrize(
+    ("file", "line", "said"),
+    [
+        ("report.py", "from . import process", "not below it"),
+        ("config.py", "from .stages import unit", "not below it"),
+        ("stages/unit.py", "from . import hygiene", "never a sibling"),
+        ("stages/unit.py", "from ..renderers import summary", "not below it"),
+        ("renderers/summary.py", "import rich", "rich at import time"),
+        ("pipeline.py", "from . import cli", "not below it"),
+        ("pipeline.py", "from . import rehearse", "only a door opens a wing"),
+        ("rehearse/__init__.py", "from ..stages import unit", "a wing stands on floors 0 and 1"),
+        ("git.py", "def f():\n    import torch", "torch outside the probes"),
+        ("probes/memorize.py", "import torch", "torch at import time"),
+        ("attic.py", "from . import report", "attic has no floor"),
+    ],
+)
+def test_the_floors_are_seen_to_bite(tmp_path, file, line, said):
+    path = tmp_path / file
+    path.parent.mkdir(exist_ok=True)
+    path.write_text(line)
+    assert [breach for breach in breaches(tmp_path) if said in breach]
+
+
+def test_names_say_something():
+    assert [path for _, path in modules() if path.stem in NAMES_THAT_SAY_NOTHING] == []
+
+
+def test_every_module_has_the_test_file_of_its_name():
+    missing = []
+    for parts, path in modules():
+        if parts and path.name != "__init__.py" and not path.name.startswith("__"):
+            test = REPOSITORY.joinpath("tests", *parts[:-1], f"test_{parts[-1]}.py")
+            if not test.exists():
+                missing.append(str(test.relative_to(REPOSITORY)))
+    assert sorted(missing) == []
+
+
+def test_no_function_is_over_fifty_lines():
+    long = []
+    for path in (*PACKAGE.rglob("*.py"), *REPOSITORY.glob("actions/*.py"), *REPOSITORY.glob("scripts/*.py")):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)) and node.end_lineno - node.lineno >= 50:
+                long.append(f"{path.relative_to(REPOSITORY)}:{node.lineno} {node.name}")
+    assert long == []
+
+
+ORDER = ("Config", "Evidence", "gather", "measured", "CHECKS")
+
+
+@pytest.mark.parametrize("name", catalog.STAGES)
+class TestStageShape:
+    def test_the_first_line_is_a_question(self, name):
+        assert catalog.STAGES[name].__doc__.strip().splitlines()[0].endswith("?")
+
+    def test_the_page_is_in_order(self, name):
+        body = ast.parse(Path(catalog.STAGES[name].__file__).read_text()).body
+        names = [getattr(node, "name", None) or _target(node) for node in body]
+        places = [names.index(one) for one in ORDER]
+        assert places == sorted(places)
+        assert names[-1] == "CHECKS"
+        checks = [names.index(check.__name__) for check in plain_checks(name)]
+        assert all(places[2] < place < places[3] for place in checks)
+
+    def test_config_and_evidence_are_frozen_and_refuse_unknown_fields(self, name):
+        stage = catalog.STAGES[name]
+        for struct in (stage.Config, stage.Evidence):
+            assert struct.__struct_config__.frozen
+            assert struct.__struct_config__.forbid_unknown_fields
+        stage.Config()
+        fields = {field.name: field.default for field in msgspec.structs.fields(stage.Evidence)}
+        assert (fields["kind"], fields["schema"]) == (name, 1)
+
+    def test_every_check_makes_a_claim(self, name):
+        for check in plain_checks(name):
+            assert check.__doc__.strip().splitlines()[0].endswith("."), check.__name__
+            assert list(check.__code__.co_varnames[:2]) == ["seen", "config"], check.__name__
+
+    def test_one_word_names_it_everywhere(self, name):
+        for place in (f"tests/stages/test_{name}.py", f"actions/{name}/action.yml", f"docs/{name}.md"):
+            assert (REPOSITORY / place).exists(), place
+
+
+def plain_checks(name):
+    return [check for check in catalog.STAGES[name].CHECKS if not isinstance(check, Generated)]
+
+
+def _target(node):
+    if isinstance(node, ast.AnnAssign):
+        return getattr(node.target, "id", None)
+    return getattr(node.targets[0], "id", None) if isinstance(node, ast.Assign) else None
+
+
+def test_help_stays_light():
+    """CPU seconds of `backburn --help`: at most 0.15 (design, section 3); the least of five, as others share the cores."""
+    code = (
+        "import os, sys; sys.argv = ['backburn', '--help']\n"
+        "from backburn.cli import main\n"
+        "try: main()\n"
+        "finally: print(sum(os.times()[:2]), file=sys.stderr)\n"
+    )
+    seconds = [
+        float(subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stderr)
+        for _ in range(5)
+    ]
+    assert min(seconds) <= 0.15
+    assert not loaded_by_help() & (HEAVY | LAZY)
+
+
+def loaded_by_help():
+    code = "import sys, backburn.cli; print(*{name.split('.')[0] for name in sys.modules})"
+    return set(subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split())

@@ -1,0 +1,187 @@
+"""The door as its users meet it: a process, its exit code, its two streams, GitHub's files."""
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from backburn import cli
+from backburn.catalog import STAGES
+
+REPOSITORY = Path(__file__).parents[1]
+BIN = Path(sys.executable).parent
+PYPROJECT = "[tool.backburn]\ninstall = 'none'\n"
+GITHUB = ("GITHUB_OUTPUT", "GITHUB_STEP_SUMMARY")
+
+
+@pytest.fixture
+def project(tmp_path):
+    """A tiny project with one passing test; the environment is the test suite's own."""
+    folder = tmp_path / "a project, é"
+    folder.mkdir()
+    (folder / "pyproject.toml").write_text(PYPROJECT)
+    (folder / "test_one.py").write_text("def test_one():\n    pass\n")
+    subprocess.run(["git", "init", "-q"], cwd=folder, check=True)
+    return folder
+
+
+def environ(**more):
+    kept = {key: value for key, value in os.environ.items() if not key.startswith(("GITHUB_", "BACKBURN_"))}
+    return {**kept, "PATH": f"{BIN}{os.pathsep}{kept['PATH']}", **more}
+
+
+def backburn(*words, cwd, env=None):
+    command = [sys.executable, "-m", "backburn", *words]
+    return subprocess.run(command, cwd=cwd, env=env or environ(), capture_output=True, text=True, timeout=120)
+
+
+def on_github(project, *words, **more):
+    files = {name: str(project.parent / name) for name in GITHUB}
+    done = backburn(*words, cwd=project, env=environ(GITHUB_ACTIONS="true", **files, **more))
+    texts = [Path(path).read_text() if Path(path).exists() else "" for path in files.values()]
+    return done, *texts
+
+
+def test_a_pass(project):
+    done = backburn("unit", cwd=project)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.startswith("✓ unit: pass")
+    assert (project / "build" / "backburn" / "unit" / "report.json").exists()
+
+
+def test_a_fail_names_file_and_line(project):
+    (project / "test_one.py").write_text("def test_one():\n    assert 1 == 2\n")
+    done = backburn("unit", cwd=project)
+    assert done.returncode == 1
+    assert "error: unit/tests-pass test_one.py:2" in done.stdout
+
+
+def test_json_is_one_document_on_stdout(project):
+    done = backburn("unit", "--json", cwd=project)
+    document = json.loads(done.stdout)
+    assert (document["verdict"], document["report"]["stage"]) == ("pass", "unit")
+    assert "✓ unit: pass" in done.stderr
+
+
+def test_on_github_the_verdict_reaches_outputs_annotations_and_summary(project):
+    (project / "test_one.py").write_text("def test_one():\n    print('::error::forged')\n    assert 1 == 2\n")
+    done, outputs, summary = on_github(project, "unit")
+    assert done.returncode == 1
+    assert re.search(r"^verdict<<.*\nfail\n", outputs)
+    assert re.search(r"^report<<.*\n.*report.json\n", outputs, re.MULTILINE)
+    assert summary.startswith("### ❌ unit: fail: unit/tests-pass")
+    obeyed = re.sub(r"::stop-commands::(\S+)\n.*?::\1::\n", "", done.stdout, flags=re.DOTALL)
+    assert "::error file=test_one.py,line=3,title=unit/tests-pass::" in obeyed
+    assert "forged" not in obeyed
+
+
+@pytest.mark.parametrize(("words", "code"), [((), 3), (("--unjudged", "warn"), 0)])
+def test_what_could_not_be_judged_is_red_unless_it_may_warn(project, words, code):
+    (project / "test_one.py").unlink()
+    done, outputs, summary = on_github(project, "unit", *words)
+    assert done.returncode == code, done.stdout
+    assert ("::warning title=unit/" if words else "::error title=unit/") in done.stdout
+    assert re.search(r"^verdict<<.*\nunjudged\n", outputs)
+    assert summary.startswith("### ⚠️ unit: unjudged")
+
+
+def test_inputs_of_an_action_arrive_by_the_environment_and_empty_is_unset(project):
+    env = {"BACKBURN_WORKING_DIRECTORY": str(project), "BACKBURN_UNJUDGED": "", "BACKBURN_SELECT": ""}
+    assert backburn("unit", cwd=project.parent, env=environ(**env)).returncode == 0
+    done = backburn("memorize", cwd=project, env=environ(BACKBURN_REQUIRE_GPU="", BACKBURN_UNJUDGED="warn"))
+    assert (done.returncode, "no training is declared" in done.stderr) == (2, True)
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("unti",), "No such command 'unti'"),
+        (("unit", "--unjudged", "maybe"), "'maybe' is not one of"),
+        (("unit", "-C", "nowhere"), "'nowhere' does not exist"),
+        (("memorize",), "no training is declared"),
+    ],
+)
+def test_asked_wrongly_is_2_and_says_how(project, words, said):
+    done = backburn(*words, cwd=project)
+    assert done.returncode == 2
+    assert said in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_a_mistake_in_the_configuration_reaches_the_summary(project):
+    (project / "pyproject.toml").write_text("[tool.backburn.unit]\nselekt = 'x'\n")
+    done, outputs, summary = on_github(project, "unit")
+    assert done.returncode == 2
+    assert "::error title=backburn unit::pyproject.toml: [tool.backburn.unit] selekt: unknown key." in done.stderr
+    assert "Did you mean 'select'?" in summary
+    assert outputs == ""
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_an_interrupt_is_reported_within_five_seconds(project, number, code):
+    (project / "test_one.py").write_text("import time\ndef test_one():\n    time.sleep(60)\n")
+    command = [sys.executable, "-m", "backburn", "unit"]
+    child = subprocess.Popen(command, cwd=project, env=environ(), stdout=subprocess.PIPE, text=True)
+    log = project / "build" / "backburn" / "unit" / "pytest.log"
+    while not log.exists():
+        time.sleep(0.05)
+    time.sleep(0.5)
+    started = time.monotonic()
+    child.send_signal(number)
+    out, _ = child.communicate(timeout=20)
+    assert time.monotonic() - started < 5
+    assert child.returncode == code
+    assert f"interrupted by {number.name}" in out
+    report = json.loads((project / "build" / "backburn" / "unit" / "report.json").read_text())
+    assert report["interrupted"] == f"interrupted by {number.name}"
+
+
+def test_a_bug_of_ours_has_a_traceback_and_a_code_of_its_own(monkeypatch, capsys):
+    def broken(*_):
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(cli.pipeline, "run", broken)
+    assert cli._guarded(["unit"]) == 4
+    said = capsys.readouterr().err
+    assert "Traceback" in said
+    assert "bug of backburn" in said
+
+
+def test_a_reader_that_leaves_is_no_bug(project):
+    done = subprocess.run(
+        f"'{sys.executable}' -m backburn --help | head -c 1", shell=True, capture_output=True, text=True, cwd=project
+    )
+    assert "Traceback" not in done.stderr
+
+
+def test_progress_is_a_line_a_minute_in_ci_and_silent_elsewhere(capsys, monkeypatch):
+    for in_ci, said in ((True, "training digits: 61 s\n"), (False, "")):
+        progress = cli._Progress(in_ci)
+        monkeypatch.setattr(progress, "said", time.monotonic() - 61)
+        for _ in range(3):
+            progress("training digits", 61)
+        assert capsys.readouterr().err == said
+
+
+def test_help_is_the_stages_own_words(project):
+    for name, stage in STAGES.items():
+        done = backburn(name, "--help", cwd=project)
+        assert stage.__doc__.strip().splitlines()[0] in done.stdout
+
+
+@pytest.mark.parametrize("verb", sorted(cli.cli.commands))
+def test_every_verb_is_documented(verb):
+    page = (REPOSITORY / "docs" / f"{verb}.md").read_text()
+    title = (cli.cli.commands[verb].help or "").splitlines()[0]
+    assert page.startswith(f"# {title}")
+    assert f"docs/{verb}.md" in (REPOSITORY / "README.md").read_text()
+    page += (REPOSITORY / "docs" / "configuration.md").read_text()  # the options that all stages have
+    for option in cli.cli.commands[verb].params:
+        if not getattr(option, "hidden", False) and option.opts[0].startswith("--"):
+            assert option.opts[0] in page, option.opts

@@ -1,0 +1,221 @@
+"""The one road, with a small stage of the test's own in the catalog: real files, real locks, real signals."""
+
+import fcntl
+import subprocess
+import sys
+from collections.abc import Iterator
+from types import SimpleNamespace
+
+import msgspec
+import pytest
+
+from backburn import catalog, evidence, pipeline
+from backburn.config import Training
+from backburn.errors import Interrupted, Skip, Unjudged, UserError
+from backburn.pipeline import Asked
+from backburn.report import Curve, Figure, Finding, Generated, Level, Report, Verdict, after
+
+
+class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, rename="kebab"):
+    limit: float = 1.0
+
+
+class Trained(Config, frozen=True, kw_only=True):
+    training: Training = Training()
+
+
+class Evidence(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    loss: float = 0.5
+    parts: tuple[str, ...] = ()
+    kind: str = "toy"
+    schema: int = 1
+
+
+def loss_is_low(seen: Evidence, config: Config) -> Iterator[Finding]:
+    """The loss is low."""
+    if not seen.loss <= config.limit:
+        yield Finding(message=f"loss {seen.loss}", file="src/model.py", line=3)
+
+
+@after(loss_is_low)
+def loss_is_steady(seen: Evidence, config: Config) -> Iterator[Finding]:
+    """The loss is steady."""
+    return iter(())
+
+
+@after(loss_is_steady)
+def loss_is_smooth(seen: Evidence, config: Config) -> Iterator[Finding]:
+    """The loss is smooth."""
+    return iter(())
+
+
+def fits_a_gpu(seen: Evidence, config: Config) -> Iterator[Finding]:
+    """It fits a GPU."""
+    raise Unjudged("no GPU", hint="Add one.")
+
+
+def on_one_machine(seen: Evidence, config: Config) -> Iterator[Finding]:
+    """It is on one machine."""
+    raise Skip("one machine only")
+
+
+def parts(seen: Evidence) -> Iterator[object]:
+    for name in seen.parts:
+
+        def part(seen: Evidence, config: Config) -> Iterator[Finding]:
+            return iter(())
+
+        part.__name__, part.__doc__, part.seconds = name, f"{name} passes.", 0.5
+        yield part
+
+
+def stage(gather, config=Config, checks=(loss_is_low, loss_is_steady, loss_is_smooth)):
+    return SimpleNamespace(
+        __doc__="Is it a toy?\n\nMore.",
+        Config=config,
+        Evidence=Evidence,
+        gather=gather,
+        measured=lambda seen: (Figure(name="loss", value=seen.loss), Curve(name="loss", values=(seen.loss,))),
+        CHECKS=checks,
+    )
+
+
+@pytest.fixture
+def toy(tmp_path, monkeypatch):
+    """A repository with a project in a subfolder; call it with a gather to get the report."""
+    root = tmp_path / "repo" / "ml"
+    root.mkdir(parents=True)
+    subprocess.run(["git", "init", "-q"], cwd=tmp_path / "repo", check=True)
+
+    def judged(gather=lambda config, root, out: Evidence(), pyproject="", asked=(), **options):
+        (root / "pyproject.toml").write_text(pyproject)
+        monkeypatch.setitem(catalog.STAGES, "toy", stage(gather, **options))
+        return pipeline.run("toy", Asked(folder=root, trainings=tuple(asked)))[0]
+
+    judged.root = root
+    return judged
+
+
+def by_name(report: Report):
+    return {one.check.removeprefix("toy/"): one for one in report.outcomes}
+
+
+def test_a_sound_stage_passes_and_leaves_its_report_and_evidence(toy):
+    report = toy()
+    assert report.verdict is Verdict.PASS
+    assert report.question == "Is it a toy?"
+    folder = toy.root / "build" / "backburn" / "toy"
+    assert evidence.load(folder / "report.json", Report) == report
+    assert evidence.load(folder / "evidence.json", Evidence) == Evidence()
+    assert report.folder == "ml/build/backburn/toy"
+
+
+def test_a_failed_check_names_a_file_of_the_repository_and_silences_what_follows(toy):
+    report = toy(lambda config, root, out: Evidence(loss=float("nan")))
+    assert report.verdict is Verdict.FAIL
+    outcomes = by_name(report)
+    assert outcomes["loss-is-low"].findings[0].file == "ml/src/model.py"
+    assert outcomes["loss-is-steady"].skipped == "after loss-is-low"
+    assert outcomes["loss-is-smooth"].skipped == "after loss-is-steady"
+
+
+def test_skip_unjudged_and_generated_checks(toy):
+    report = toy(
+        lambda config, root, out: Evidence(parts=("black", "mypy")),
+        checks=(on_one_machine, fits_a_gpu, Generated(make=parts)),
+    )
+    outcomes = by_name(report)
+    assert outcomes["on-one-machine"].skipped == "one machine only"
+    assert (outcomes["fits-a-gpu"].unjudged, outcomes["fits-a-gpu"].findings[0].hint) == ("no GPU", "Add one.")
+    assert (outcomes["mypy"].claim, outcomes["mypy"].seconds) == ("mypy passes.", 0.5)
+    assert report.verdict is Verdict.UNJUDGED
+
+
+def test_what_could_not_be_gathered_is_unjudged(toy):
+    def gather(config, root, out):
+        raise Unjudged("no network", hint="Try again.", detail="tail")
+
+    report = toy(gather)
+    assert report.verdict is Verdict.UNJUDGED
+    assert by_name(report)["gather"].findings[0].detail == "tail"
+
+
+def test_an_interrupt_is_reported_and_ends_the_road(toy):
+    def gather(config, root, out):
+        if config.training.name == "two":
+            raise Interrupted(15)
+        return Evidence()
+
+    table = "".join(f"[tool.backburn.trainings.{name}]\ncommand = 'x'\n" for name in ("one", "two", "three"))
+    report = toy(gather, table, config=Trained)
+    assert report.interrupted == "interrupted by SIGTERM"
+    assert [one.training for one in report.outcomes] == ["one", "one", "one", "two"]
+    assert "interrupted by SIGTERM after" in report.outcomes[-1].unjudged
+    assert evidence.load(toy.root / "build/backburn/toy/report.json", Report) == report
+
+
+def test_each_training_has_a_folder_figures_and_outcomes_of_its_own(toy):
+    table = "".join(f"[tool.backburn.trainings.{name}]\ncommand = 'x'\n" for name in ("one", "two"))
+    report = toy(lambda config, root, out: Evidence(loss=len(out.name)), table, config=Trained, asked=["two"])
+    assert {one.training for one in (*report.outcomes, *report.figures, *report.curves)} == {"two"}
+    assert (toy.root / "build/backburn/toy/two/evidence.json").exists()
+
+
+def test_yesterdays_evidence_is_gone_before_anything_is_gathered(toy):
+    toy()
+    seen = []
+
+    def gather(config, root, out):
+        seen.extend(out.iterdir())
+        raise Unjudged("nothing")
+
+    toy(gather)
+    assert seen == []
+    assert not (toy.root / "build/backburn/toy/evidence.json").exists()
+
+
+def test_two_at_once_in_one_folder_is_refused(toy):
+    toy()
+    with (toy.root / "build/backburn/.toy.lock").open("w") as stream:
+        fcntl.flock(stream, fcntl.LOCK_EX)
+        with pytest.raises(UserError, match="another `backburn toy` is at work"):
+            toy()
+
+
+def test_a_bug_of_ours_is_not_a_verdict(toy):
+    def gather(config, root, out):
+        raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        toy(gather)
+    assert not (toy.root / "build/backburn/toy/report.json").exists()
+
+
+ALLOW = "[[tool.backburn.allow]]\ncheck = 'toy/loss-is-low'\nreason = 'ticket 7'\n"
+
+
+@pytest.mark.parametrize(
+    ("until", "level", "said"),
+    [
+        ("", Level.NOTICE, "(allowed: ticket 7)"),
+        ("until = 2999-01-01", Level.NOTICE, "(allowed: ticket 7)"),
+        ("until = 2020-01-01", Level.WARNING, "(allowed until 2020-01-01, which is past: ticket 7)"),
+    ],
+)
+def test_what_a_team_accepts_does_not_fail_and_warns_once_expired(toy, until, level, said):
+    report = toy(lambda config, root, out: Evidence(loss=9), ALLOW + until)
+    finding = by_name(report)["loss-is-low"].findings[0]
+    assert (finding.level, report.verdict) == (level, Verdict.PASS)
+    assert finding.message.endswith(said)
+
+
+def test_an_allowance_for_another_training_or_check_is_none(toy):
+    report = toy(lambda config, root, out: Evidence(loss=9), ALLOW + "training = 'digits'")
+    assert report.verdict is Verdict.FAIL
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="POSIX paths")
+def test_a_folder_that_cannot_be_written_is_named(toy):
+    (toy.root / "build").write_text("a file")
+    with pytest.raises(UserError, match="cannot write"):
+        toy()
