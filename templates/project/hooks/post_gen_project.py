@@ -21,9 +21,9 @@ def git(folder, *arguments):
 
 
 def toolkit():
-    """Find the folder the template was read from; cookiecutter leaves a relative path relative to where it was called."""
-    starts = [os.environ.get("PWD", ""), ANSWERS["_output_dir"]]
-    for folder in (Path(start, ANSWERS["_repo_dir"]) for start in starts):
+    """Find the folder the template was read from: a relative one is relative to where cookiecutter was called."""
+    callers = [f"/proc/{os.getppid()}/cwd", os.environ.get("PWD", "")]
+    for folder in (Path(caller, ANSWERS["_repo_dir"]) for caller in callers):
         if (folder / "cookiecutter.json").is_file():
             return folder
     raise OSError(f"no template at {ANSWERS['_repo_dir']!r}: give cookiecutter an absolute path")

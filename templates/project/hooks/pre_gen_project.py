@@ -18,7 +18,7 @@ def problems():
         yield f"package_name {package!r} cannot be imported: use a-z, 0-9 and _, and begin with a letter"
     if package in TAKEN or package in sys.stdlib_module_names:
         yield f"package_name {package!r} would hide a module of that name: choose another"
-    if not folder or folder in TAKEN_NAMES:
+    if folder in TAKEN_NAMES:
         yield f"project_name {ANSWERS['project_name']!r} makes the distribution name {folder!r}: choose another"
     if not re.fullmatch(r"[A-Za-z0-9](-?[A-Za-z0-9])*", ANSWERS["github_owner"]):
         yield f"github_owner {ANSWERS['github_owner']!r} is no GitHub name: use letters, digits and single hyphens"
