@@ -111,14 +111,19 @@ def variable(name: str) -> str:
 
 def tables(stage: str) -> str:
     """Inputs and outputs as Markdown."""
-    given = "".join(f"| `{name}` | {text} | {f'`{default}`' if default else ''} |\n" for name, (text, default) in inputs(stage).items())
+    given = "".join(
+        f"| `{name}` | {text} | {f'`{default}`' if default else ''} |\n"
+        for name, (text, default) in inputs(stage).items()
+    )
     back = "".join(f"| `{name}` | {text} |\n" for name, text in outputs(stage).items())
     return f"| input | what it is for | default |\n|---|---|---|\n{given}\n| output | what it is |\n|---|---|\n{back}"
 
 
 def overview() -> str:
     """One row per action."""
-    rows = (f"| [`{stage}`](../actions/{stage}/README.md) | {question(stage)} | {cells(stage)} |\n" for stage in FIGURES)
+    rows = (
+        f"| [`{stage}`](../actions/{stage}/README.md) | {question(stage)} | {cells(stage)} |\n" for stage in FIGURES
+    )
     return "| action | question | outputs beside `verdict` and `report` |\n|---|---|---|\n" + "".join(rows)
 
 
