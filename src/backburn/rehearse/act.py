@@ -10,7 +10,6 @@ import shutil
 import signal
 import sys
 import time
-from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -36,12 +35,17 @@ class Leg:
     ended: float = 0.0
     outcome: str = ""
     failed: str = ""
-    tail: tuple[str, ...] = ()
     artifacts: set[str] = field(default_factory=set)
     unsupported: bool = False
     timed_out: bool = False
-    outputs: dict[str, deque[str]] = field(default_factory=dict)
+    outputs: dict[str, tuple[str, ...]] = field(default_factory=dict)
     tolerated: set[str] = field(default_factory=set)
+    culprit: str = ""
+
+    @property
+    def tail(self) -> tuple[str, ...]:
+        """The last output of the step that failed; of a job without one, of its last step."""
+        return tuple(self.outputs.get(self.culprit) or next(reversed(self.outputs.values()), ()))
 
 
 class Late(Exception):
@@ -137,7 +141,7 @@ class Stream:
         if entry.get("name") == "artifact-id" and entry.get("command") == "set-output":
             leg.artifacts.add(str(entry.get("arg", "")))
         if entry.get("raw_output") or entry.get("level") == "error":
-            leg.outputs.setdefault(outer, deque(maxlen=_TAIL)).append(text)
+            leg.outputs[outer] = (*leg.outputs.get(outer, ())[1 - _TAIL :], text)
         if text.startswith("Failed but continue"):
             leg.tolerated.add(outer)
         if "stepResult" in entry and outer and len(entry["stepID"]) == 1:
@@ -150,8 +154,7 @@ class Stream:
         failed = entry["stepResult"] == "failure"
         tolerated = outer in leg.tolerated
         if failed and not tolerated and not leg.failed:
-            leg.failed = _step(entry)
-            leg.tail = tuple(leg.outputs.get(outer, ()))
+            leg.failed, leg.culprit = _step(entry), outer
         if entry.get("stage") != "Main" and not failed:
             return
         word = {"success": "ok", "skipped": "skipped"}.get(str(entry["stepResult"]), "FAILED")

@@ -117,7 +117,7 @@ def _ended(told: Told, job: Job, leg: Leg, stage: str) -> tuple[Row, tuple[Findi
     else:
         why = f"ended early: {told.cut}" if told.cut else "act ended without a word on it"
         return _row(told, leg, Verdict.UNJUDGED, why, stage=stage), ()
-    detail = "\n".join(leg.tail or _last(leg))
+    detail = "\n".join(leg.tail)
     # Exit code 3 of a stage without a report: the toolkit itself could not be installed.
     verdict = Verdict.UNJUDGED if stage and leg.tail[-1:] == ("exit status 3",) else Verdict.FAIL
     return _row(told, leg, verdict, headline, stage=stage), (_finding(told, leg, headline, detail),)
@@ -169,11 +169,6 @@ def _names(index: Path, numbers: set[str]) -> Iterator[str]:
 
 def _stages(told: Told, job: Job) -> list[str]:
     return [stage for one in job.uses if (stage := stage_of(one, told.repository))]
-
-
-def _last(leg: Leg) -> tuple[str, ...]:
-    """The last output of a step that did not come to its end."""
-    return tuple(next(reversed(leg.outputs.values()), ()))
 
 
 def _row(told: Told, leg: Leg, verdict: Verdict, headline: str, *, stage: str) -> Row:

@@ -7,7 +7,7 @@ import re
 import secrets
 import shutil
 from pathlib import Path
-from typing import TYPE_CHECKING, List
+from typing import TYPE_CHECKING, Dict, List
 
 if TYPE_CHECKING:
     from backburn.rehearse.standins import globs, step
@@ -17,6 +17,7 @@ else:  # served beside this file
 
 _NONE = "No files were found with the provided path: {}. No artifacts will be uploaded."
 _WAYS = ("warn", "error", "ignore")
+LEG = os.environ.get("RUNNER_TEMP", "")  # each job, and each leg of a matrix, has its own
 _CONFLICT = (
     "Failed to CreateArtifact: Received non-retryable error: Failed request: (409) Conflict: "
     "an artifact with this name already exists on the workflow run"
@@ -47,14 +48,32 @@ def missing(patterns: str) -> None:
 
 def claim(name: str) -> Path:
     """The artifact's new, empty folder; a name that is taken fails, unless `overwrite` says so."""
-    folder = step.place("artifacts") / name
-    if step.yes("overwrite") and folder.is_dir():
-        shutil.rmtree(folder)
-    try:
-        folder.mkdir(parents=True)
-    except FileExistsError:
-        step.fail(_CONFLICT)
-    return folder
+    for folder in candidates(name):
+        if step.yes("overwrite") and folder.is_dir():
+            shutil.rmtree(folder)
+        try:
+            folder.mkdir(parents=True)
+        except FileExistsError:
+            continue
+        return folder
+    step.fail(_CONFLICT)
+
+
+def candidates(name: str) -> List[Path]:
+    """The folder of that name. A name that ends in `-` lacks its `strategy.job-index`, which act leaves empty inside
+    an action: it gets a number of this leg of the matrix, so that legs do not meet but a second upload does.
+    """
+    folder = step.place("artifacts")
+    if not name.endswith("-"):
+        return [folder / name]
+    mine = [one["name"] for one in entries() if one["leg"] == LEG and one["name"][: len(name)] == name]
+    return [folder / mine[0]] if mine else [folder / f"{name}{number}" for number in range(256)]
+
+
+def entries() -> List[Dict[str, str]]:
+    """What was uploaded before, by every job."""
+    index = step.place("index")
+    return [json.loads(line) for line in index.read_text().splitlines()] if index.is_file() else []
 
 
 def store(folder: Path, files: List[Path], root: str) -> str:
@@ -87,11 +106,11 @@ def main() -> None:
     digest = store(folder, files, search.root)
     number = 10**9 + secrets.randbelow(10**9)
     with step.place("index").open("a", encoding="utf-8") as stream:
-        stream.write(json.dumps({"id": number, "name": name, "digest": digest}) + "\n")
+        stream.write(json.dumps({"id": number, "name": folder.name, "leg": LEG, "digest": digest}) + "\n")
     step.put("artifact-id", number)
     step.put("artifact-url", folder.as_uri())
     step.put("artifact-digest", digest)
-    print(f"Artifact {name} has been successfully uploaded! {len(files)} file(s) in {folder}")
+    print(f"Artifact {folder.name} has been successfully uploaded! {len(files)} file(s) in {folder}")
 
 
 if __name__ == "__main__":

@@ -1,0 +1,74 @@
+import os
+import sys
+from pathlib import Path
+
+import pytest
+
+from backburn.errors import UserError
+from backburn.rehearse import environ
+
+HERE = {"HOME": "/h", "PATH": os.environ["PATH"]}
+
+
+def steps(tmp_path, **more):
+    return environ.steps(HERE | more, tmp_path, "mark")
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["LC_ALL", "TZ", "PIP_INDEX_URL", "PRE_COMMIT_HOME", "HTTPS_PROXY", "no_proxy", "SSL_CERT_FILE", "CURL_CA_BUNDLE"],
+)
+def test_what_a_machine_needs_to_build_is_passed_on(tmp_path, name):
+    assert steps(tmp_path, **{name: "kept"})[name] == "kept"
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["GITHUB_TOKEN", "AWS_SECRET_ACCESS_KEY", "WANDB_API_KEY", "PGPASSWORD", "PIP_TOKEN", "PIP_PASSWORD", "LC_KEY"]
+    + ["PYTHONPATH", "VIRTUAL_ENV", "BACKBURN_BASE", "EDITOR", "SSH_AUTH_SOCK", "CONDA_PREFIX", "NETRC"],
+)
+def test_all_else_is_not(tmp_path, name):
+    assert name not in steps(tmp_path, **{name: "canary"})
+    assert "canary" not in str(steps(tmp_path, **{name: "canary"}))
+
+
+@pytest.mark.parametrize(
+    ("given", "caches"),
+    [
+        ({}, ("/h/.cache", "/h/.cache/backburn")),
+        ({"XDG_CACHE_HOME": "/c"}, ("/c", "/c/backburn")),
+        ({"RUNNER_TOOL_CACHE": "/t"}, ("/h/.cache", "/t/backburn")),
+        ({"RUNNER_TOOL_CACHE": "/t", "BACKBURN_CACHE": "/b"}, ("/h/.cache", "/b")),
+    ],
+)
+def test_caches_are_the_users(tmp_path, given, caches):
+    made = steps(tmp_path, **given)
+    assert (made["XDG_CACHE_HOME"], made["BACKBURN_CACHE"]) == caches
+
+
+def test_temporary_files_are_the_rehearsals(tmp_path):
+    made = steps(tmp_path, TMPDIR="/elsewhere")
+    assert Path(made["TMPDIR"]).is_dir() and Path(made["TMPDIR"]).is_relative_to(tmp_path)
+    assert made["BACKBURN_REHEARSAL"] == "1"
+
+
+def test_act_gets_a_home_and_a_cache_of_its_own(tmp_path):
+    made = environ.act(steps(tmp_path), tmp_path)
+    for name in ("HOME", "XDG_CACHE_HOME", "XDG_CONFIG_HOME"):
+        assert Path(made[name]).is_relative_to(tmp_path)
+
+
+def test_the_path_lacks_the_toolkits_environment_and_has_a_python(tmp_path):
+    ours = str(Path(sys.prefix, "bin"))
+    other = tmp_path / "venv" / "bin"
+    other.mkdir(parents=True)
+    path = os.pathsep.join([ours, str(other), "relative", os.environ["PATH"]])
+    made = environ.search_path({"PATH": path, "VIRTUAL_ENV": str(other.parent)}).split(os.pathsep)
+    assert ours not in made and str(other) not in made and "relative" not in made
+    assert any(Path(one, "python3").exists() for one in made)
+
+
+def test_no_git_on_the_path_is_said(tmp_path):
+    (tmp_path / "python3").symlink_to(sys.executable)
+    with pytest.raises(UserError, match="no git on the PATH"):
+        environ.search_path({"PATH": str(tmp_path)})
