@@ -53,6 +53,8 @@ def test_another_python_or_index_is_another_key_but_a_renewed_token_is_not(tmp_p
         monkeypatch.setenv("PIP_INDEX_URL", url)
         keys.append(key(tmp_path))
     assert keys[0] == keys[1] and len({plain, *keys}) == 3
+    monkeypatch.setenv("PIP_INDEX_URL", "")  # what a workflow hands over for a variable that is not set
+    assert key(tmp_path) == plain
 
 
 @pytest.mark.parametrize("line", ["-e .", "./beside", "../beside", "beside @ file:///somewhere", "--editable lib", "."])

@@ -144,7 +144,7 @@ def uv_for(root: Path, install: str) -> str:
 
 def _index() -> dict[str, str]:
     names = [f"{tool}_{name}" for tool in ("PIP", "UV") for name in _INDEX]
-    return {name: re.sub(r"//[^/@\s]*@", "//", os.environ[name]) for name in names if name in os.environ}
+    return {name: re.sub(r"//[^/@\s]*@", "//", os.environ[name]) for name in names if os.environ.get(name)}
 
 
 def text_of(file: Path) -> str:
