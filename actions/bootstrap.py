@@ -104,7 +104,7 @@ def build(files, folder):
     print("installing backburn (once per version) …", file=sys.stderr, flush=True)
     shutil.rmtree(str(folder), ignore_errors=True)
     try:
-        install(sys.executable, "-m", "venv", str(folder))
+        install(sys.executable, "-I", "-m", "venv", str(folder))  # -I: the project may have a venv.py
         with tempfile.TemporaryDirectory(prefix="source-", dir=str(folder.parent)) as copy:
             for path in files + [Path("README.md"), Path("LICENSE")]:  # the build asks for these two as well
                 target = Path(copy) / path

@@ -31,9 +31,9 @@ def bake(tmp_path_factory):
     settings = tmp_path_factory.mktemp("cookiecutter")
     (settings / "config.yaml").write_text(f"cookiecutters_dir: {settings}/clones\nreplay_dir: {settings}/replay\n")
 
-    def bake(template=str(REPOSITORY), **answers):
+    def bake(template=REPOSITORY, **answers):
         baked = cookiecutter(
-            template,
+            str(template),
             directory="templates/project",
             no_input=True,
             extra_context=answers,

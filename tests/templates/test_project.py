@@ -27,7 +27,7 @@ tests/test_pins.py tests/test_train.py
 """
 ODD = {
     "default": {},
-    "quotes": {"project_name": "Ann's \"Net\"", "author_name": 'Ann "A" O\'Hara \\ Co'},
+    "quotes": {"project_name": 'Ann\'s "Net"', "author_name": 'Ann "A" O\'Hara \\ Co'},
     "spaces": {"project_name": "My  Great Net", "license": "Apache-2.0"},
     "dashes": {"project_name": "my-great-net", "license": "BSD-3-Clause", "python_version": "3.13"},
     "not ASCII": {"project_name": "Größe 数字", "author_name": "Zoë 😀", "license": "Proprietary"},
@@ -165,7 +165,7 @@ def clone(folder):
 
 def test_a_bake_with_nothing_to_pin_fails(bake, capfd, tmp_path):
     with pytest.raises(FailedHookException):
-        bake(template=str(clone(tmp_path / "bare")))
+        bake(template=clone(tmp_path / "bare"))
     said = capfd.readouterr().err
     assert "could not be pinned: fatal: not a git repository" in said and "Bake from a git clone" in said
 
@@ -174,7 +174,7 @@ def test_a_bake_from_a_copy_in_a_foreign_repository_fails(bake, capfd, tmp_path)
     (tmp_path / "file").touch()
     commit(tmp_path)
     with pytest.raises(FailedHookException):
-        bake(template=str(clone(tmp_path / "vendored")))
+        bake(template=clone(tmp_path / "vendored"))
     assert "actions/memorize/action.yml" in capfd.readouterr().err
 
 
@@ -184,7 +184,7 @@ def test_a_placeholder_that_is_left_fails_the_bake(bake, capfd, tmp_path):
     readme.write_text("uses: backburn-ci/backburn/actions/unit@__TOOLKIT_COMMIT__\n")
     commit(template)
     with pytest.raises(FailedHookException):
-        bake(template=str(template))
+        bake(template=template)
     assert "README.md still has a placeholder" in capfd.readouterr().err
 
 
