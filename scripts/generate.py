@@ -35,7 +35,7 @@ OUTPUTS = {
 }
 FIGURES = {
     "hygiene": {"hooks-failed": "How many hooks failed."},
-    "unit": {"tests": "How many tests ran, doctests included.", "tests-failed": "How many of them failed."},
+    "unit": {"tests": "How many tests ran, doctests included.", "failed": "How many of them failed."},
     "memorize": {
         "best-loss": "The lowest loss on the batch, of the first training.",
         "steps": "Optimizer steps it took.",
