@@ -59,6 +59,8 @@ def test_few_questions_each_with_a_default_and_words():
     assert len(questions) <= 9
     assert all(document[name] for name in questions)
     assert set(document["__prompts__"]) == set(questions)
+    explained = (REPOSITORY / "docs" / "template.md").read_text()
+    assert all(f"| `{name}` |" in explained for name in questions)
 
 
 def test_exactly_these_files(odd):
