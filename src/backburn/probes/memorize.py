@@ -15,6 +15,7 @@ from typing import Any
 from . import channel
 from .batches import Batch, digest, leaves
 from .floor import Relation, recorder
+from .loaders import described, hold_to_one_batch, without_workers
 from .movement import Movement
 from .trainer import UNWANTED, UNWANTED_IN_FIT, has_gpu, on_one_device, take_out
 
@@ -86,6 +87,7 @@ class Memorizer:
         self.noise: Any = None
         self.outside: Any = None
         self.loss: float | None = None
+        self.steps = 0
 
     # Before the first step
 
@@ -105,7 +107,9 @@ class Memorizer:
         for one in trainer.lr_scheduler_configs:
             if one.interval == "epoch" or one.reduce_on_plateau:
                 one.frequency, one.strict = _NEVER, False
-        _without_workers(trainer)
+        without_workers(trainer)
+        # It counts what optimizers do, several in a step of a GAN. Schedules were made by now, and read it before.
+        trainer.fit_loop.epoch_loop.max_steps = -1
         self.started = time.perf_counter()
 
     # Each step
@@ -137,6 +141,7 @@ class Memorizer:
 
     def on_train_epoch_end(self, trainer: Any, pl_module: Any) -> None:
         """Conclude the step; a loss that was only logged is there now, and one batch is one epoch."""
+        self.steps += 1
         if self.loss is None:
             self.loss = self._logged(trainer)
         if self.loss is not None:
@@ -222,7 +227,7 @@ class Memorizer:
 
     def on_fit_end(self, trainer: Any, pl_module: Any) -> None:
         """Answer, and end the process: what follows a fit is not for a memorized toy."""
-        whole = len(self.losses) >= int(self.settings["steps"]) or trainer.global_step >= int(self.settings["steps"])
+        whole = self.steps >= int(self.settings["steps"])
         self._answer(trainer, pl_module, self.ended or ("steps" if whole else "cut"))
         raise SystemExit(0)
 
@@ -235,7 +240,7 @@ class Memorizer:
     def _answer(self, trainer: Any, pl_module: Any, ended: str) -> None:
         record = _blank(ended) | self._about_loss() | self._about_data(trainer) | _about_machine(pl_module)
         record["versions"]["lightning"] = _version_of(trainer)
-        record |= {"steps": trainer.global_step, "seconds": self.seconds, "optimizers": len(trainer.optimizers)}
+        record |= {"steps": self.steps, "seconds": self.seconds, "optimizers": len(trainer.optimizers)}
         record["manual"] = not pl_module.automatic_optimization
         if self.movement is not None:
             record |= self.movement.record()
@@ -255,49 +260,7 @@ class Memorizer:
 
     def _about_data(self, trainer: Any) -> dict[str, Any]:
         first = [self.batch.digest] if self.batch else []
-        return {"batches": first + self.digests, "differs": self.differs, "loaders": _loaders(trainer)}
-
-
-def hold_to_one_batch(trainer: Any, steps: int) -> None:
-    """Let this fit see one batch `steps` times and nothing else. `overfit_batches` alone would limit nothing here."""
-    trainer.overfit_batches = trainer.limit_train_batches = 1
-    trainer.limit_val_batches = trainer.num_sanity_val_steps = 0
-    trainer.reload_dataloaders_every_n_epochs = 0
-    trainer.accumulate_grad_batches = 1
-    loop = trainer.fit_loop
-    loop.max_epochs = loop.epoch_loop.max_steps = steps
-    loop.min_epochs = loop.epoch_loop.min_steps = None
-    # Weights of a resumed checkpoint are taken; its count of steps would end the fit before it starts.
-    trainer._checkpoint_connector.restore_loops = lambda: None
-
-
-def _without_workers(trainer: Any) -> None:
-    """Workers are started again for each one-batch epoch (155 ms, measured): load in this process from here on.
-
-    Only where that cannot change the batch: not a dataset that asks which worker it is in, nor one set up by worker.
-    """
-    from torch.utils.data import IterableDataset
-
-    for loader in _flattened(trainer):
-        if not getattr(loader, "num_workers", 0) or isinstance(loader.dataset, IterableDataset):
-            continue
-        if loader.worker_init_fn is None and not loader.timeout and not loader.persistent_workers:
-            loader.num_workers = 0
-
-
-def _flattened(trainer: Any) -> list[Any]:
-    combined = getattr(trainer.fit_loop, "_combined_loader", None)
-    return list(combined.flattened) if combined is not None else []
-
-
-def _loaders(trainer: Any) -> list[str]:
-    """What each loader draws from, in words: the dataset's class and the sampler's."""
-    found = []
-    for loader in _flattened(trainer):
-        names = [type(getattr(loader, part, None)).__name__ for part in ("dataset", "batch_sampler", "sampler")]
-        kinds = {one.__name__ for one in type(getattr(loader, "dataset", None)).__mro__}
-        found.append(" / ".join(names) + (" / iterable" if "IterableDataset" in kinds else ""))
-    return found
+        return {"batches": first + self.digests, "differs": self.differs, "loaders": described(trainer)}
 
 
 def _noise() -> Any:

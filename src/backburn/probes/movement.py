@@ -37,8 +37,8 @@ class Movement:
         return {name for name in self.unmoved - self.without if self.largest[name] <= _NOISE * most}
 
     def before_step(self) -> None:
-        """Look at the gradients of what has not moved yet."""
-        for name in sorted(self.unmoved):
+        """Look at the gradients of what has not moved yet; of several optimizers' looks in a step the first counts."""
+        for name in sorted(self.unmoved - set(self._kept)):
             gradient = self.parameters[name].grad
             if gradient is not None:
                 self._look(name, gradient.detach())

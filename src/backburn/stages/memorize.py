@@ -157,7 +157,7 @@ def on_gpu(seen: Evidence, config: Config) -> Iterator[Finding]:
     yield from ()
 
 
-@after(training_ran, on_gpu)
+@after(on_gpu)
 def batch_is_fixed(seen: Evidence, config: Config) -> Iterator[Finding]:
     """Every step saw the same batch."""
     told = seen.probe
@@ -180,7 +180,7 @@ def _cause(told: Told) -> str:
     return "random augmentation in __getitem__, collate_fn or on_after_batch_transfer"
 
 
-@after(training_ran, on_gpu, batch_is_fixed)
+@after(batch_is_fixed)
 def loss_is_finite(seen: Evidence, config: Config) -> Iterator[Finding]:
     """The loss is a finite number at every step."""
     told = seen.probe
@@ -201,7 +201,7 @@ _NOT_FINITE = (
 )
 
 
-@after(training_ran, on_gpu, batch_is_fixed, loss_is_finite)
+@after(loss_is_finite)
 def loss_above_bound(seen: Evidence, config: Config) -> Iterator[Finding]:
     """The loss stays above its lower bound."""
     told = seen.probe
@@ -224,7 +224,48 @@ def _why_unknown(told: Told) -> str:
     return f"training_step returns something else than {told.functions}"
 
 
-@after(training_ran, on_gpu, batch_is_fixed, loss_is_finite, loss_above_bound)
+@after(loss_is_finite)
+def gradients_reach(seen: Evidence, config: Config) -> Iterator[Finding]:
+    """Every trainable parameter gets a gradient."""
+    told = seen.probe
+    if told.trainable == 0:
+        yield Finding(message="no parameter is trainable")
+    if told.without_gradient:
+        yield Finding(
+            message=f"{_listed(told.without_gradient, told.trainable)} never got a gradient",
+            hint="Look for detach(), no_grad(), .data or .item() on the way to the loss, and for layers never used."
+            " What is frozen on purpose: requires_grad_(False).",
+        )
+
+
+@after(loss_is_finite)
+def parameters_move(seen: Evidence, config: Config) -> Iterator[Finding]:
+    """Every parameter that gets a gradient moves."""
+    told = seen.probe
+    if told.unmoved:
+        yield Finding(
+            message=f"{_listed(told.unmoved, told.trainable)} got a gradient and never moved",
+            hint="Does configure_optimizers hand them over? Is the learning rate 0, or too small for their precision?",
+        )
+    if told.noisy:
+        message = f"{_listed(told.noisy, told.trainable)} did not move: the gradient is rounding noise"
+        yield Finding(message=message, level=Level.NOTICE, hint="A bias before a normalisation layer has no effect.")
+
+
+def _listed(names: Sequence[str], count: int) -> str:
+    """`3 of 8 parameters (encoder.*: weight, bias; head.bias)`: the first few, grouped by module."""
+    groups: dict[str, list[str]] = {}
+    for name in names[:_NAMED]:
+        module, _, own = name.rpartition(".")
+        groups.setdefault(module, []).append(own)
+    shown = [
+        f"{module}.{{{','.join(own)}}}" if len(own) > 1 else f"{module}.{own[0]}" for module, own in groups.items()
+    ]
+    rest = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
+    return f"{len(names)} of {count} trainable parameters ({', '.join(one.lstrip('.') for one in shown)}{rest})"
+
+
+@after(loss_above_bound, gradients_reach, parameters_move)
 def loss_falls(seen: Evidence, config: Config) -> Iterator[Finding]:
     """The loss falls as far as memorizing takes it."""
     told = seen.probe
@@ -252,47 +293,6 @@ def _falls(losses: Sequence[float], floor: float, way: float, config: Config) ->
     """(loss - floor) / (first - floor) < threshold for `running` steps in a row."""
     low = [way > 0 and loss - floor < config.threshold * way for loss in losses]
     return any(all(low[i : i + config.running]) for i in range(len(low) - config.running + 1))
-
-
-@after(training_ran, on_gpu, batch_is_fixed, loss_is_finite)
-def gradients_reach(seen: Evidence, config: Config) -> Iterator[Finding]:
-    """Every trainable parameter gets a gradient."""
-    told = seen.probe
-    if told.trainable == 0:
-        yield Finding(message="no parameter is trainable")
-    if told.without_gradient:
-        yield Finding(
-            message=f"{_listed(told.without_gradient, told.trainable)} never got a gradient",
-            hint="Look for detach(), no_grad(), .data or .item() on the way to the loss, and for layers never used."
-            " What is frozen on purpose: requires_grad_(False).",
-        )
-
-
-@after(training_ran, on_gpu, batch_is_fixed, loss_is_finite)
-def parameters_move(seen: Evidence, config: Config) -> Iterator[Finding]:
-    """Every parameter that gets a gradient moves."""
-    told = seen.probe
-    if told.unmoved:
-        yield Finding(
-            message=f"{_listed(told.unmoved, told.trainable)} got a gradient and never moved",
-            hint="Does configure_optimizers hand them over? Is the learning rate 0, or too small for their precision?",
-        )
-    if told.noisy:
-        message = f"{_listed(told.noisy, told.trainable)} did not move: the gradient is rounding noise"
-        yield Finding(message=message, level=Level.NOTICE, hint="A bias before a normalisation layer has no effect.")
-
-
-def _listed(names: Sequence[str], count: int) -> str:
-    """`3 of 8 parameters (encoder.*: weight, bias; head.bias)`: the first few, grouped by module."""
-    groups: dict[str, list[str]] = {}
-    for name in names[:_NAMED]:
-        module, _, own = name.rpartition(".")
-        groups.setdefault(module, []).append(own)
-    shown = [
-        f"{module}.{{{','.join(own)}}}" if len(own) > 1 else f"{module}.{own[0]}" for module, own in groups.items()
-    ]
-    rest = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
-    return f"{len(names)} of {count} trainable parameters ({', '.join(one.lstrip('.') for one in shown)}{rest})"
 
 
 @after(training_ran)
@@ -328,8 +328,8 @@ CHECKS = (
     batch_is_fixed,
     loss_is_finite,
     loss_above_bound,
-    loss_falls,
     gradients_reach,
     parameters_move,
+    loss_falls,
     within_budget,
 )

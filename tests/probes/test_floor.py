@@ -1,0 +1,130 @@
+import math
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import nn
+from torch.nn.functional import cross_entropy
+
+from backburn.probes.floor import Relation, recorder
+
+SCORES = torch.randn(32, 5, generator=torch.Generator().manual_seed(0))
+LABELS = torch.arange(32) % 5
+SHARES = torch.rand(32, 5, generator=torch.Generator().manual_seed(1))
+SOFT = SHARES / SHARES.sum(dim=1, keepdim=True)
+WEIGHT = torch.tensor([1.0, 2.0, 3.0, 4.0, 5.0])
+
+
+def minimised(loss, start, free):
+    """What 3,000 steps of Adam bring the loss down to; `free` maps the unknown to the loss function's input."""
+    unknown = start.clone().requires_grad_()
+    optimizer = torch.optim.Adam([unknown], lr=0.05)
+    for _ in range(3000):
+        optimizer.zero_grad()
+        value = loss(free(unknown))
+        value.backward()
+        optimizer.step()
+    return float(value)
+
+
+def seen(loss, x):
+    with recorder() as mode:
+        value = loss(x)
+    return Relation(float(value), mode.calls)
+
+
+UNBALANCED = torch.tensor([0] * 20 + [1] * 8 + [2] * 4)
+CASES = {
+    "hard targets": lambda x: F.cross_entropy(x, UNBALANCED),
+    "label smoothing": lambda x: F.cross_entropy(x, UNBALANCED, label_smoothing=0.1),
+    "soft targets": lambda x: F.cross_entropy(x, SOFT),
+    "class weights": lambda x: F.cross_entropy(x, SOFT, weight=WEIGHT),
+    "class weights and smoothing": lambda x: nn.CrossEntropyLoss(weight=WEIGHT, label_smoothing=0.2)(x, UNBALANCED),
+    "ignored labels": lambda x: F.cross_entropy(x, UNBALANCED.where(UNBALANCED != 1, -100), label_smoothing=0.1),
+    "a sum": lambda x: F.cross_entropy(x, SOFT, reduction="sum"),
+    "binary": lambda x: F.binary_cross_entropy_with_logits(x, SHARES),
+    "binary, weighted": lambda x: F.binary_cross_entropy_with_logits(x, SHARES, pos_weight=WEIGHT),
+    "squares": lambda x: F.mse_loss(x, SHARES),
+}
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_the_floor_is_what_an_optimizer_finds(name):
+    loss = CASES[name]
+    relation = seen(loss, SCORES)
+    assert relation.floor == pytest.approx(minimised(loss, SCORES, lambda x: x), rel=2e-3, abs=5e-3)
+    assert relation.floor <= minimised(loss, SCORES, lambda x: x) + 1e-5
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_the_constant_is_what_an_optimizer_finds_that_cannot_see_the_sample(name):
+    loss = CASES[name]
+    found = minimised(loss, SCORES[:1], lambda x: x.expand(32, 5))
+    # With classes weighted and targets hard, the mean is weighted by the sample's class: 1 % off is near enough.
+    assert seen(loss, SCORES).constant == pytest.approx(found, rel=1e-2)
+
+
+def test_the_floors_of_the_literature():
+    """Label smoothing 0.1: 0.500 nats for 10 classes, 1.015 for 1,000 (research/memorization.md)."""
+    for classes, floor in ((10, 0.500), (1000, 1.015)):
+        scores = torch.zeros(4, classes)
+        relation = seen(lambda x: cross_entropy(x, torch.arange(4), label_smoothing=0.1), scores)
+        assert relation.floor == pytest.approx(floor, abs=1e-3)
+        assert relation.constant <= math.log(classes) + 1e-6
+
+
+@pytest.mark.parametrize(
+    "loss",
+    [
+        lambda x: F.nll_loss(F.log_softmax(x, dim=1), LABELS),
+        lambda x: F.binary_cross_entropy(x.sigmoid(), F.one_hot(LABELS, 5).float()),
+        lambda x: F.l1_loss(x, SHARES),
+        lambda x: F.smooth_l1_loss(x, SHARES),
+        lambda x: F.huber_loss(x, SHARES),
+        lambda x: F.kl_div(F.log_softmax(x, dim=1), SOFT, reduction="batchmean"),
+        lambda x: F.cross_entropy(x.reshape(8, 5, 2, 2), LABELS.reshape(8, 2, 2)),
+        lambda x: F.cross_entropy(x[0], LABELS[0]),
+        lambda x: F.cross_entropy(x.bfloat16(), LABELS),
+    ],
+)
+def test_a_floor_of_zero(loss):
+    relation = seen(loss, SCORES)
+    assert relation.scale == 1.0
+    assert relation.floor == pytest.approx(0, abs=1e-5)
+    assert relation.constant >= relation.floor
+
+
+@pytest.mark.parametrize(
+    "loss",
+    [
+        lambda x: F.binary_cross_entropy_with_logits(x, 3 * SHARES),
+        lambda x: F.kl_div(F.log_softmax(x, dim=1), SHARES, reduction="sum"),
+        lambda x: x.pow(2).mean(),
+        lambda x: F.cross_entropy(x, LABELS) + 0.1 * F.mse_loss(x, SHARES),
+    ],
+)
+def test_a_floor_that_is_not_known(loss):
+    assert seen(loss, SCORES).floor is None
+
+
+def test_the_sum_of_two_and_a_factor_of_one():
+    both = seen(lambda x: F.cross_entropy(x, LABELS, label_smoothing=0.1) + F.mse_loss(x, SHARES), SCORES)
+    alone = seen(lambda x: F.cross_entropy(x, LABELS, label_smoothing=0.1), SCORES)
+    thrice = seen(lambda x: 3 * F.cross_entropy(x, LABELS, label_smoothing=0.1), SCORES)
+    assert (both.scale, both.names) == (1.0, "cross_entropy + mse_loss")
+    assert both.floor == pytest.approx(alone.floor)
+    assert thrice.floor == pytest.approx(3 * alone.floor)
+
+
+def test_a_flipped_sign_has_no_floor():
+    relation = seen(lambda x: -F.cross_entropy(x, LABELS), SCORES)
+    assert (relation.scale, relation.floor) == (-1.0, None)
+
+
+def test_what_is_added_to_one_call_shows_as_a_factor_that_changes():
+    first = seen(lambda x: F.cross_entropy(x, LABELS) + 0.1, SCORES)
+    second = seen(lambda x: F.cross_entropy(x, LABELS) + 0.1, 2 * SCORES)
+    assert first.scale is not None and not first.agrees(second)
+    assert seen(lambda x: 2 * F.cross_entropy(x, LABELS), SCORES).agrees(
+        seen(lambda x: 2 * F.cross_entropy(x, LABELS), 2 * SCORES)
+    )

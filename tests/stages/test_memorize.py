@@ -1,0 +1,271 @@
+"""`backburn memorize`: real trainings by every road, and each check on a table of evidence."""
+
+import concurrent.futures
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from backburn import pipeline
+from backburn.config import Seconds, Training
+from backburn.errors import UserError
+from backburn.report import Curve, Verdict
+from backburn.stages import memorize
+from backburn.training import Ended
+
+from . import roads
+
+CACHE = Path(__file__).parents[2] / "build" / "cache" / "lightning"
+OLD = ("2.4.0", "2.5.6")
+NO_GPU = {"CUDA_VISIBLE_DEVICES": ""}
+
+
+def judged(seen, **config):
+    outcomes = pipeline.judge(memorize, "memorize", seen, memorize.Config(**config))
+    return {outcome.check.partition("/")[2]: outcome for outcome in outcomes}
+
+
+def verdict(outcomes, *names):
+    return [outcomes[name].verdict.value for name in names]
+
+
+# Real trainings
+
+
+def road(command, cwd="lightning", env=None, args=(), **config):
+    training = Training(name="it", command=command, cwd=cwd, env=NO_GPU | (env or {}))
+    return memorize.Config(training=training, install="none", args=args, **config)
+
+
+def old(package, version):
+    cwd = "lightning" if package == "lightning" else "pl"
+    return road("python train.py", cwd, {"PYTHONPATH": str(CACHE / f"{package}-{version}")})
+
+
+ROADS = {
+    "plain script": road("python train.py"),
+    "pytorch_lightning": road("python train.py", "pl"),
+    "python -m": road("python -m app.train", env={"PYTHONPATH": "."}),
+    "LightningCLI": road("python cli.py fit", args="--trainer.callbacks=EarlyStopping --trainer.callbacks.monitor=x"),
+    "Hydra": road("python with_hydra.py", args=["epochs=4"]),
+    **{
+        f"{package} {version}": old(package, version)
+        for package in ("lightning", "pytorch-lightning")
+        for version in OLD
+    },
+}
+OTHERS = {
+    "crash": road("python crash.py"),
+    "hang": road("python hang.py", timeout=Seconds(1)),
+    "no gpu": road("python train.py", require_gpu=True),
+    "rehearsal": road("python train.py", require_gpu=True, rehearsal=True),
+    "isolated": road("python -I -c pass"),
+    "no such program": road("pithon train.py"),
+    "prepare fails": msgspec.structs.replace(
+        road("python train.py"), training=Training(command="python train.py", prepare="python -c 'raise KeyError(1)'")
+    ),
+}
+
+
+@pytest.fixture(scope="session")
+def old_lightning():
+    for package in ("lightning", "pytorch-lightning"):
+        for version in OLD:
+            target = CACHE / f"{package}-{version}"
+            if not target.exists():
+                pip = [sys.executable, "-m", "pip", "install", "-qq", "--disable-pip-version-check", "--no-deps"]
+                subprocess.run([*pip, "--target", target.with_suffix(".part"), f"{package}=={version}"], check=True)
+                target.with_suffix(".part").rename(target)
+
+
+@pytest.fixture(scope="session")
+def seen(tmp_path_factory, old_lightning):
+    """Evidence of every training above; each has a project of its own, two at a time as there are two cores."""
+    top = tmp_path_factory.mktemp("roads")
+
+    def gather(item):
+        name, config = item
+        root = top / name.replace(" ", "-")
+        roads.write(root)
+        out = root / "build" / "out"
+        out.mkdir(parents=True)
+        return name, (memorize.gather(config, root, out), root)
+
+    with pytest.MonkeyPatch.context() as patch, concurrent.futures.ThreadPoolExecutor(2) as pool:
+        patch.setenv("PATH", f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}")
+        return dict(pool.map(gather, (ROADS | OTHERS).items()))
+
+
+@pytest.mark.parametrize("name", ROADS)
+def test_a_training_is_memorized_on_the_cpu_by_every_road(seen, name):
+    evidence, root = seen[name]
+    outcomes = judged(evidence)
+    assert [key for key, one in outcomes.items() if one.verdict is not Verdict.PASS] == ["on-gpu"], evidence.ended.tail
+    assert evidence.told.device == "cpu"
+    assert not list(root.rglob("uploaded")) and not list(root.rglob("*.ckpt")) and not list(root.rglob("metrics.csv"))
+
+
+@pytest.mark.parametrize("version", OLD)
+@pytest.mark.parametrize("package", ["lightning", "pytorch-lightning"])
+def test_the_old_versions_were_really_used(seen, package, version):
+    assert seen[f"{package} {version}"][0].told.versions["lightning"] == f"{package.replace('-', '_')} {version}"
+
+
+def test_all_roads_give_the_same_losses(seen):
+    """One seed, one batch: what differs between minors and packages is only the road."""
+    plain = seen["plain script"][0].told
+    assert {seen[name][0].told.batches for name in ROADS} == {plain.batches}
+
+
+def test_a_crash_is_a_finding_at_the_line_of_the_project(seen):
+    outcomes = judged(seen["crash"][0])
+    (finding,) = outcomes["training-ran"].findings
+    assert finding.message == "ValueError: labels out of range: 7"
+    assert (finding.file, finding.line) == ("lightning/crash.py", 8)
+    assert finding.detail.endswith(finding.message)
+    assert len(seen["crash"][0].told.losses) == 3
+    assert outcomes["loss-falls"].skipped.startswith("after ")
+
+
+def test_a_hang_is_a_finding_with_its_stack(seen):
+    (finding,) = judged(seen["hang"][0])["training-ran"].findings
+    assert "still running after 1 s" in finding.message
+    assert (finding.file, finding.line) == ("lightning/hang.py", 6)
+
+
+def test_a_required_gpu_that_is_missing_is_unjudged(seen):
+    outcomes = judged(seen["no gpu"][0], require_gpu=True)
+    assert verdict(outcomes, "training-ran", "on-gpu", "batch-is-fixed") == ["pass", "unjudged", "skip"]
+    assert seen["no gpu"][0].told.steps == 0
+
+
+def test_only_a_rehearsal_falls_back(seen):
+    evidence = seen["rehearsal"][0]
+    outcomes = judged(evidence, require_gpu=True, rehearsal=True)
+    assert verdict(outcomes, "on-gpu", "loss-falls") == ["skip", "pass"]
+    assert [one.text for one in memorize.measured(evidence) if one.name == "device"] == ["cpu (rehearsal)"]
+
+
+def test_what_the_probe_never_saw_is_unjudged(seen):
+    outcome = judged(seen["isolated"][0])["training-ran"]
+    assert (outcome.verdict, outcome.unjudged) == (Verdict.UNJUDGED, "no Trainer.fit was seen")
+    assert "python -I" in outcome.findings[0].hint
+
+
+def test_a_program_that_is_not_there_fails(seen):
+    assert "pithon" in judged(seen["no such program"][0])["training-ran"].findings[0].message
+
+
+def test_a_failing_prepare_fails_before_the_training(seen):
+    assert judged(seen["prepare fails"][0])["training-ran"].findings[0].message == "KeyError: 1"
+
+
+# Each check on a table of evidence
+
+SOUND = memorize.Told(
+    ended="memorized", steps=5, seconds=0.1, losses=(1.4, 1.0, 0.3, 0.2, 0.1), functions="cross_entropy", scale=1.0,
+    bound=0.0, constant=1.38, batches=("a",), loaders=("TensorDataset / BatchSampler / RandomSampler",), trainable=4,
+    device="cuda:0 NVIDIA H200", peak_memory=2**21,
+)  # fmt: skip
+UNKNOWN = {"bound": None, "scale": None, "constant": None}
+FINE = Ended(command=("python",), code=0, seconds=1.0)
+BROKEN = {
+    "training-ran": [{"ended": "cut"}, {"ended": "exception"}],
+    "on-gpu": [],
+    "batch-is-fixed": [{"batches": ("a", "b"), "differs": "batch[0]: float32 (2,)"}],
+    "loss-is-finite": [{"losses": (1.0, float("nan"))}, {"losses": (1.0, float("inf"))}, {"losses": ()}],
+    "loss-above-bound": [{"losses": (1.0, -0.5)}, {"scale": -1.0}, {"scale": -0.1}],
+    "gradients-reach": [{"without_gradient": ("a.weight",)}, {"trainable": 0}],
+    "parameters-move": [{"unmoved": ("a.weight",)}],
+    "loss-falls": [
+        {"losses": (1.4, 0.9, 0.5)},
+        {"losses": (1.4, 0.1, 0.1, 0.5)},
+        {"losses": (1.4, 0.55, 0.5, 0.45), "bound": 0.2, "constant": 1.5},
+        {"losses": (0.0, 0.0, 0.0, 0.0), "constant": 0.0},
+    ],
+}
+
+
+def test_sound_evidence_passes_every_check():
+    outcomes = judged(memorize.Evidence(ended=FINE, told=SOUND), require_gpu=True)
+    assert {one.verdict for one in outcomes.values()} == {Verdict.PASS}
+
+
+@pytest.mark.parametrize(("check", "change"), [(key, one) for key, many in BROKEN.items() for one in many])
+def test_broken_evidence_fails_one_check(check, change):
+    told = msgspec.structs.replace(SOUND, **change)
+    outcomes = judged(memorize.Evidence(ended=FINE, told=told), require_gpu=True)
+    assert [key for key, one in outcomes.items() if one.verdict is Verdict.FAIL] == [check]
+
+
+@pytest.mark.parametrize(
+    ("change", "config", "check", "expected"),
+    [
+        (UNKNOWN, {}, "loss-above-bound", "skip"),
+        ({"losses": (0.1, 0.1, 0.09)}, {}, "loss-falls", "skip"),
+        ({"losses": (1.4, 1.3, 1.4), "optimizers": 2}, {}, "loss-falls", "skip"),
+        ({"losses": (-1.0, -2.0)} | UNKNOWN, {}, "loss-falls", "unjudged"),
+        ({"losses": (-1.0, -2.9, -2.9, -2.9)} | UNKNOWN, {"floor": -3.0}, "loss-falls", "pass"),
+        ({"losses": (), "manual": True}, {}, "loss-is-finite", "unjudged"),
+        ({"noisy": ("a.bias",)}, {}, "parameters-move", "pass"),
+        ({"device": "cpu"}, {"require_gpu": True}, "on-gpu", "unjudged"),
+        ({"device": "cpu"}, {}, "on-gpu", "skip"),
+    ],
+)
+def test_what_does_not_apply_or_cannot_be_known(change, config, check, expected):
+    outcomes = judged(memorize.Evidence(ended=FINE, told=msgspec.structs.replace(SOUND, **change)), **config)
+    assert verdict(outcomes, check) == [expected]
+    assert not [key for key, one in outcomes.items() if one.verdict is Verdict.FAIL]
+
+
+def test_a_machine_that_lacks_something_is_unjudged():
+    ended = Ended(command=("python",), code=1, seconds=1.0, message="OSError: x", lacking="the disk is full")
+    assert judged(memorize.Evidence(ended=ended))["training-ran"].unjudged == "the disk is full"
+
+
+def test_an_exit_code_after_the_measurement_only_warns():
+    ended = Ended(command=("python",), code=139, seconds=1.0)
+    outcomes = judged(memorize.Evidence(ended=ended, told=SOUND))
+    assert outcomes["training-ran"].verdict is Verdict.PASS
+    assert "139" in outcomes["training-ran"].findings[0].message
+
+
+def test_the_budget_warns():
+    ended = msgspec.structs.replace(FINE, seconds=301.0)
+    outcome = judged(memorize.Evidence(ended=ended, told=SOUND))["within-budget"]
+    assert (outcome.verdict, outcome.findings[0].level.value) == (Verdict.PASS, "warning")
+
+
+def test_names_are_grouped_and_the_rest_counted():
+    names = tuple(f"encoder.{i}.weight" for i in range(4)) + ("head.weight", "head.bias", "tail")
+    told = msgspec.structs.replace(SOUND, without_gradient=names, trainable=9)
+    message = judged(memorize.Evidence(ended=FINE, told=told))["gradients-reach"].findings[0].message
+    assert message.startswith("7 of 9 trainable parameters (encoder.0.weight, ")
+    assert "head.weight and 2 more" in message
+
+
+def test_figures_begin_with_the_headline():
+    figures = memorize.measured(memorize.Evidence(ended=FINE, told=SOUND))
+    assert [one.name for one in figures] == [
+        "steps", "first loss", "best loss", "seconds", "training seconds", "device", "peak memory", "loss",
+    ]  # fmt: skip
+    assert str(figures[0]) == "5" and str(figures[6]) == "2 MiB"
+    assert figures[-1] == Curve(name="loss", values=SOUND.losses)
+
+
+@pytest.mark.parametrize("given", [{"threshold": 1.0}, {"threshold": 0.0}, {"steps": 3}, {"running": 0}])
+def test_a_config_that_cannot_hold_is_refused(given):
+    with pytest.raises(ValueError, match="threshold|steps"):
+        memorize.Config(**given)
+
+
+def test_a_config_error_reaches_the_user(tmp_path):
+    from backburn import config
+
+    (tmp_path / "pyproject.toml").write_text("[tool.backburn.memorize]\nthreshold = 2\n")
+    settings = config.load(tmp_path, {"memorize": memorize.Config})
+    with pytest.raises(UserError, match="threshold must lie between 0 and 1"):
+        settings.stage("memorize", memorize.Config)
