@@ -165,7 +165,7 @@ def _renderers(all_of_them: bool) -> Iterator[tuple[str, catalog.Renderer]]:
 
 
 def _outputs(report: Report, path: Path) -> dict[str, str]:
-    """`verdict`, `report`, `folder` (both absolute) and, of the first training, each figure (`best loss` as `best-loss`)."""
+    """`verdict`, `report`, `folder` (both absolute), and the first training's figures, `best loss` as `best-loss`."""
     outputs = {"verdict": report.verdict.value, "report": str(path), "folder": str(path.parent)}
     for figure in reversed(report.figures):
         outputs[figure.name.replace(" ", "-")] = figure.text if figure.value is None else str(figure.value)
