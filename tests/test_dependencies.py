@@ -79,3 +79,10 @@ def test_a_path_is_for_one_checkout_only(line, tmp_path):
 def test_what_pip_is_told(pyproject, expected, tmp_path):
     key(tmp_path, {"pyproject.toml": pyproject, "constraints.txt": ""})
     assert Project(root=tmp_path).arguments() == expected
+
+
+def test_what_uv_is_told(tmp_path):
+    key(tmp_path)
+    assert Project(root=tmp_path, uv="/bin/uv").arguments() == ["--extra", "dev"]
+    key(tmp_path, {"pyproject.toml": PYPROJECT + '[dependency-groups]\ndev = ["pytest"]\n'})
+    assert Project(root=tmp_path, uv="/bin/uv").arguments() == []

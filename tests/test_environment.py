@@ -141,6 +141,8 @@ def test_a_lock_of_uv_is_obeyed(cached, tmp_path, monkeypatch):
     with pytest.raises(UserError, match="uv is not on PATH"):
         environment.prepare(root, "auto", root / "install.log")
     monkeypatch.setenv("PATH", f"{tmp_path / 'uv' / 'bin'}{os.pathsep}{os.environ['PATH']}")
+    for name in ("UV_LOCKED", "UV_SYSTEM_PYTHON"):
+        monkeypatch.setenv(name, "1")
     found = environment.prepare(root, "auto", root / "install.log")
     assert output(found, root, "tiny").startswith(str(cached))
     assert "iniconfig==2.0.0" in (root / "install.log").read_text()
@@ -213,6 +215,12 @@ def test_asked_wrongly(files, install, words, cached, tmp_path):
         environment.prepare(project(tmp_path, **files), install, tmp_path / "log")
     assert words in str(caught.value)
     assert not (tmp_path / "log").exists(), "nothing was started"
+
+
+def test_a_cache_that_cannot_be_written_is_unjudged(cached, tmp_path, monkeypatch):
+    monkeypatch.setenv("BACKBURN_CACHE", os.devnull)
+    with pytest.raises(Unjudged, match="cannot be written"):
+        environment.prepare(tiny(tmp_path), "auto", tmp_path / "log")
 
 
 def test_none_is_the_python_on_path_and_never_the_toolkits_private_one(cached, tmp_path, monkeypatch):

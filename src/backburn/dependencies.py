@@ -18,6 +18,7 @@ from .errors import UserError
 
 # What decides where packages come from. Ephemeral credentials in a URL are left out: they change, the index does not.
 _INDEX = ("INDEX_URL", "EXTRA_INDEX_URL", "DEFAULT_INDEX", "INDEX", "FIND_LINKS", "NO_INDEX", "CONSTRAINT")
+_BUILT = "1"  # raise it when environments are built in another way: those that are there are not used again
 _OTHER_LOCKS = {"poetry.lock": "Poetry", "pdm.lock": "PDM", "Pipfile.lock": "Pipenv", "pixi.lock": "Pixi"}
 _OTHER_LOCKS |= {"conda-lock.yml": "conda-lock"}
 _BY_A_STEP = 'set install = "none" in [tool.backburn] and let an earlier step put the environment\'s python on PATH'
@@ -101,16 +102,18 @@ class Project:
             texts.append(json.dumps(self.document, sort_keys=True, default=str))
         if any(map(_LOCAL.search, texts)):
             texts.append(str(self.root))  # a path beside the checkout: not for other checkouts
-        texts += [python, "uv" if self.uv else "pip", json.dumps(_index(), sort_keys=True)]
+        texts += [python, _BUILT, "uv" if self.uv else "pip", json.dumps(_index(), sort_keys=True)]
         return hashlib.sha256("\0".join(texts).encode()).hexdigest()[:24]
 
     def _has(self, name: str) -> bool:
         return (self.root / name).is_file()
 
     def arguments(self) -> list[str]:
-        """What to tell `pip install`. Raises UserError where nothing says what the project needs."""
-        words = ["-r" + name for name in _REQUIREMENTS if "project" not in self.document and self._has(name)]
+        """What to tell `uv sync`, or `pip install`. Raises UserError where nothing says what the project needs."""
         group, extra = "dev" in self.groups, "dev" in self.extras
+        if self.uv:
+            return ["--extra", "dev"] if extra and not group else []  # the group is in by default
+        words = ["-r" + name for name in _REQUIREMENTS if "project" not in self.document and self._has(name)]
         if self.asks_the_build:
             words.append("." if group else ".[dev]")
         else:

@@ -29,8 +29,9 @@ _UNUSED = 30 * 86400.0  # seconds after which an environment that nobody used is
 _OLDEST = (3, 10)  # what the probes run on
 # User code must not write our step's outputs, nor read what only we or our action were told.
 _LEAKS = re.compile(r"BACKBURN_|INPUT_|GITHUB_(OUTPUT|ENV|PATH|STATE|STEP_SUMMARY)$|(PYTHONHOME|VIRTUAL_ENV)$")
-# pip options that would send packages elsewhere than into the environment.
-_ASTRAY = ("PIP_USER", "PIP_TARGET", "PIP_PREFIX", "PIP_ROOT", "PIP_REQUIRE_VIRTUALENV", "PYTHONPATH", "CONDA_PREFIX")
+# Options that would send packages elsewhere than into the environment, or fight with ours (UV_LOCKED and --frozen).
+_ASTRAY = {"PIP_USER", "PIP_TARGET", "PIP_PREFIX", "PIP_ROOT", "PIP_REQUIRE_VIRTUALENV", "PYTHONPATH", "CONDA_PREFIX"}
+_ASTRAY |= {"UV_SYSTEM_PYTHON", "UV_PYTHON", "UV_LOCKED"}
 _PROBE = """import json, platform, sys, sysconfig
 print(json.dumps([sys.version_info[:3], platform.python_implementation(), sysconfig.get_platform(), sys.prefix,
 sys.base_prefix]))"""
@@ -93,8 +94,11 @@ def prepare(root: Path, install: str, log: Path) -> Environment:
     root = root.resolve()
     project = Project(root=root, uv=uv_for(root, install))
     python = _choose(project)
-    shared = _shared(project, python, log)
-    return _own(project, shared, log)
+    try:
+        return _own(project, _shared(project, python, log), log)
+    except OSError as error:
+        hint = f"It lies in {cache()} (BACKBURN_CACHE names another folder) and in build/backburn/environment."
+        raise Unjudged(f"the project's environment cannot be written: {error}", hint=hint) from error
 
 
 # The Python to use
@@ -182,7 +186,7 @@ def _without_leaks() -> dict[str, str]:
 
 def _shared(project: Project, python: _Python, log: Path) -> Path:
     """Folder of the environment that holds all dependencies; of several jobs that need it, one builds."""
-    arguments = [] if project.uv else project.arguments()
+    arguments = project.arguments()
     folder = cache() / "environments" / project.key(python.identity)
     if not _is_complete(folder):
         with _locked(folder.with_suffix(".lock"), log):
@@ -191,19 +195,21 @@ def _shared(project: Project, python: _Python, log: Path) -> Path:
                 _prune(folder.parent)
                 _build(project, python, folder, arguments, log)
                 (folder / ".complete").touch()
-    os.utime(folder / ".complete")
     return folder
 
 
 def _is_complete(folder: Path) -> bool:
-    """False too when the Python it was made from is gone (a tool cache that moved on)."""
-    return (folder / ".complete").exists() and (folder / "bin" / "python").exists()
+    """Touches what it finds, for `_prune`. False too when the Python underneath is gone (a tool cache moved on)."""
+    with contextlib.suppress(FileNotFoundError):
+        os.utime(folder / ".complete")
+        return (folder / "bin" / "python").exists()
+    return False
 
 
 def _build(project: Project, python: _Python, folder: Path, arguments: Sequence[str], log: Path) -> None:
     label = "installing the project's dependencies (once per lock)"
     if project.uv:
-        command = [project.uv, "sync", "--frozen", "--no-install-project", "--python", str(python.path)]
+        command = [project.uv, "sync", "--frozen", "--no-install-project", "--python", str(python.path), *arguments]
         return _install(command, project, log, label, UV_PROJECT_ENVIRONMENT=str(folder))
     _install([str(python.path), "-m", "venv", str(folder)], project, log, "making a virtual environment")
     pip = [str(folder / "bin" / "python"), "-m", "pip", "install", "--progress-bar", "off"]
