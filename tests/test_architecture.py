@@ -31,7 +31,6 @@ FLOORS = {
     "collection": 1.3,
     "precommit": 1.3,
     "training": 1.4,
-    "training": 1.7,
     "stages": 2,
     "renderers": 2,
     "catalog": 3,
@@ -204,7 +203,7 @@ def _target(node):
 
 
 def test_help_stays_light():
-    """CPU seconds of `backburn --help`: at most 0.15 (design, section 3); the least of five, as others share the cores."""
+    """CPU seconds of `backburn --help`: at most 0.15 (design, section 3). The least of five: others share the cores."""
     code = (
         "import os, sys; sys.argv = ['backburn', '--help']\n"
         "from backburn.cli import main\n"

@@ -54,13 +54,14 @@ DEFECTS = {
         old="return self.layers(images)",
         new="return self.layers[-1](self.layers[:-1](images).detach())",
     ),
-    "labels of another batch": Defect(
+    "a batch sampler that overfit_batches does not hold": Defect(
         workflow="gpu",
         check="memorize/batch-is-fixed",
         file="src/digits/data.py",
-        old="shuffle=True",
-        new="batch_sampler=__import__('torch').utils.data.BatchSampler("
-        "__import__('torch').utils.data.RandomSampler(self.train), 32, True)",
+        old="        return DataLoader(self.train, self.batch_size, shuffle=True, drop_last=True)\n",
+        new="        from torch.utils.data import BatchSampler, RandomSampler\n\n"
+        "        sampler = BatchSampler(RandomSampler(self.train), self.batch_size, drop_last=True)\n"
+        "        return DataLoader(self.train, batch_sampler=sampler)\n",
     ),
 }
 
