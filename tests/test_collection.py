@@ -55,8 +55,10 @@ def test_arguments(names, texts, expected, tmp_path):
         ("src/tiny/core.py", "ModuleNotFoundError: No module named 'tiny.nowhere'", False),
         ("src/tiny/core.py", "ImportError: cannot import name 'x' from 'onnx'", False),
         ("src/tiny/core.py", "SyntaxError: invalid syntax", False),
+        ("src/tiny/core.py", "import file mismatch: the environment has a copy", True),
+        ("tests/test_a.py", "import file mismatch: the environment has a copy", False),
         ("tests/test_a.py", "ModuleNotFoundError: No module named 'onnx'", False),
     ],
 )
-def test_what_an_optional_dependency_excuses(path, error, expected, tmp_path):
-    assert collection.lacks_an_extra(lay(tmp_path, SRC), path, error) is expected
+def test_what_excuses_a_module_from_its_doctests(path, error, expected, tmp_path):
+    assert collection.is_excused(lay(tmp_path, SRC), path, error) is expected

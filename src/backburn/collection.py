@@ -47,10 +47,16 @@ def arguments(root: Path) -> list[str]:
     return [*chosen, *packages, *ignored]
 
 
-def lacks_an_extra(root: Path, path: str, error: str) -> bool:
-    """Whether `path`, imported only for its doctests, failed for want of a package that is not the project's own."""
+def is_excused(root: Path, path: str, error: str) -> bool:
+    """Whether `path`, imported only for its doctests, could not be for a reason that is no fault of the project's.
+
+    That is: a package is missing that is not the project's own (an extra that the tests do not need), or the
+    environment has the project installed as a copy, which Python finds first.
+    """
+    if _is_test(path, _options(root)):
+        return False
     missing = re.search(r"ModuleNotFoundError: No module named '(\w+)", error)
-    return missing is not None and not _is_test(path, _options(root)) and missing[1] not in _own_names(root)
+    return "import file mismatch" in error or (missing is not None and missing[1] not in _own_names(root))
 
 
 def _own_names(root: Path) -> set[str]:

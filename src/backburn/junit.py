@@ -13,6 +13,7 @@ _READ = 64 * 1024  # characters of one failure's text that are looked at
 _DETAIL = 8 * 1024  # characters of one failure's text that are kept: its end, where the error stands
 # The two ways in which tracebacks name a place: pytest's long and short ones, and Python's own.
 _PLACE = re.compile(r'^(?:E\s+|\s*)(?:File "(?P<a>[^"\n]+)", line (?P<n>\d+)|(?P<b>[^\s:][^:\n]*):(?P<m>\d+):)', re.M)
+_MISMATCH = re.compile(r"^import file mismatch:\n.*__file__ attribute:\s*\n\s*(.+)$", re.M)
 _DOCTEST = re.compile(r"^Expected:\n(.*?)^Got:\n(.*?)^\S", re.M | re.S)
 
 
@@ -106,6 +107,8 @@ def _doctest(text: str) -> str:
 
 
 def _last_error(text: str) -> str:
+    if match := _MISMATCH.search(text):
+        return f"import file mismatch: the environment has a copy of its own, {match[1]}"
     lines = [line[1:].strip() for line in text.splitlines() if line.startswith("E ")]
     return lines[-1] if lines else next((line for line in reversed(text.splitlines()) if line.strip()), "")
 

@@ -104,6 +104,19 @@ def test_the_flat_layout_without_testpaths(ask, tmp_path):
     assert outcomes["tests-pass"].verdict is Verdict.FAIL, "no option deselects the slow one here"
 
 
+def test_a_copy_in_the_environment_is_said_and_is_no_failure(ask, tmp_path):
+    # What `pip install .` leaves; pytest then finds the checkout's module under a name that is taken.
+    copy = {"elsewhere/tiny/__init__.py": PACKAGE, "elsewhere/tiny/more.py": PACKAGE}
+    options = OPTIONS.replace('"src"', '"elsewhere"')
+    tests = TESTS.replace("import pytest", "import pytest, tiny.more")
+    more = {"pyproject.toml": options, "src/tiny/more.py": PACKAGE, "tests/test_add.py": tests}
+    _, outcomes = ask(SOUND_FILES | copy | more)
+    assert verdicts(outcomes) == ["pass"] * 5
+    findings = outcomes["doctests-were-read"].findings
+    assert ("src/tiny/more.py", Level.WARNING) in {(one.file, one.level) for one in findings}
+    assert all(str(tmp_path / "elsewhere") in one.message and "editable" in one.hint for one in findings)
+
+
 BROKEN = {
     "src/tiny/__init__.py": PACKAGE.replace("    3\n", "    4\n")
     + '\n\ndef deep():\n    raise ValueError("far down")\n',

@@ -126,9 +126,9 @@ def _stack(text: str) -> str:
 
 
 def _stopped(text: str) -> str:
-    """What pytest said last, where it did not go through all tests; `-x` and `--maxfail` are the project's own wish."""
-    lines = re.findall(r"^!{3,} (.*?) !{3,}$", text, re.M)
-    return next((one for one in lines if not one.startswith(("stopping after", "Interrupted: "))), "")
+    """What pytest said last, where a test or a plugin ended it; `-x` and `--maxfail` are the project's own wish."""
+    found = re.search(r"^!{3,} (?:_pytest\.outcomes\.)?(Exit: .*?|KeyboardInterrupt) !{3,}$", text, re.M)
+    return found[1] if found else ""
 
 
 def _last_started(text: str) -> str:
@@ -141,7 +141,9 @@ def _last_started(text: str) -> str:
 
 def _with_tests(seen: Evidence, tests: tuple[junit.Test, ...], root: Path) -> Evidence:
     broken = [one for one in tests if one.outcome in ("failed", "uncollected")]
-    unread = [one for one in broken if one.outcome == "uncollected" and _is_optional(one, root)]
+    unread = [
+        one for one in broken if one.outcome == "uncollected" and collection.is_excused(root, one.id, one.message)
+    ]
     failed = [one for one in broken if one not in unread]
     bare = [msgspec.structs.replace(one, detail="") for one in failed[_DETAILS:]]
     collected = [one for one in tests if one.outcome != "uncollected"]
@@ -155,10 +157,6 @@ def _with_tests(seen: Evidence, tests: tuple[junit.Test, ...], root: Path) -> Ev
         unread=tuple(unread),
         slowest=tuple(msgspec.structs.replace(one, message="", detail="") for one in slowest),
     )
-
-
-def _is_optional(test: junit.Test, root: Path) -> bool:
-    return collection.lacks_an_extra(root, test.id, test.message)
 
 
 def pytest_ran_to_its_end(seen: Evidence, config: Config) -> Iterator[Finding]:
@@ -214,9 +212,13 @@ def tests_pass(seen: Evidence, config: Config) -> Iterator[Finding]:
 def doctests_were_read(seen: Evidence, config: Config) -> Iterator[Finding]:
     """Every module of the project's packages could be imported for its doctests."""
     for test in seen.unread:
-        hint = "Install the package for the tests too, or set doctest = false in [tool.backburn.unit]."
-        message = f"its doctests did not run: {test.message.partition(': ')[2]}"
-        yield Finding(message=message, level=Level.WARNING, file=test.file, line=test.line, hint=hint)
+        said = test.message.partition(": ")[2]
+        copied = said.startswith("import file mismatch")
+        needed = "Install the project editable" if copied else "Install the package for the tests too"
+        hint = f"{needed}, or set doctest = false in [tool.backburn.unit]."
+        yield Finding(
+            message=f"its doctests did not run: {said}", level=Level.WARNING, file=test.file, line=test.line, hint=hint
+        )
 
 
 @after(pytest_ran_to_its_end)
