@@ -47,7 +47,7 @@ def test_a_workflow_from_end_to_end(place):
           bad:
             runs-on: ubuntu-latest
             strategy: {{matrix: {{v: [1, 2]}}, fail-fast: false}}
-            steps: [{{name: Break, run: 'echo because of ${{{{ matrix.v }}}}; exit ${{{{ matrix.v == 2 && 1 || 0 }}}}'}}]
+            steps: [{{name: Break, run: 'echo because of ${{{{ matrix.v }}}}; exit $((${{{{ matrix.v }}}} - 1))'}}]
           after: {{runs-on: ubuntu-latest, needs: bad, steps: [{{run: 'true'}}]}}
         """,
         files={"a.txt": "at HEAD\n"},
@@ -219,7 +219,8 @@ def test_what_a_step_leaves_running_ends_with_the_rehearsal(place):
 
 
 def test_a_linked_worktree_a_subfolder_and_a_space(place, tmp_path):
-    text = f"on: push\njobs: {{one: {{runs-on: x, steps: [{{uses: {CHECKOUT}}}, {{run: 'git log --oneline; cat sub/a'}}]}}}}\n"
+    steps = f"[{{uses: {CHECKOUT}}}, {{run: 'git log --oneline; cat sub/a'}}]"
+    text = f"on: push\njobs: {{one: {{runs-on: x, steps: {steps}}}}}\n"
     here = place(push=text, files={"sub/a": "inside\n", "sub/pyproject.toml": ""}, folder="a project")
     git(here.folder, "worktree", "add", "-q", "--detach", str(tmp_path / "linked tree"))
     root = tmp_path / "linked tree" / "sub"
