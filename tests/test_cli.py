@@ -75,6 +75,7 @@ def test_on_github_the_verdict_reaches_outputs_annotations_and_summary(project):
     assert done.returncode == 1
     assert re.search(r"^verdict<<.*\nfail\n", outputs)
     assert re.search(r"^report<<.*\n.*report.json\n", outputs, re.MULTILINE)
+    assert re.search(r"^tests<<.*\n1\n", outputs, re.MULTILINE)
     assert summary.startswith("### ❌ unit: fail: unit/tests-pass")
     obeyed = re.sub(r"::stop-commands::(\S+)\n.*?::\1::\n", "", done.stdout, flags=re.DOTALL)
     assert "::error file=test_one.py,line=3,title=unit/tests-pass::" in obeyed
