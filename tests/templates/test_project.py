@@ -201,28 +201,30 @@ def test_a_bake_pins_the_clone_it_came_from(bake, tmp_path, monkeypatch):
 
 
 VERDICTS = [
-    ("success", "true", 0, "memorize passed"),
-    ("success", "", 0, "memorize passed"),
-    ("skipped", "", 0, "::notice::memorize did not run: no GPU runner yet"),
-    ("skipped", "false", 0, "::notice::memorize did not run"),
-    ("skipped", "true", 1, "::error::memorize did not run: code of a fork"),
-    ("failure", "true", 1, "::error::memorize: failure"),
-    ("cancelled", "true", 1, "::error::memorize: cancelled"),
-    ("", "", 1, "::error::memorize: "),
+    ("success", "false", "false", 0, "memorize passed"),
+    ("success", "false", "true", 0, "memorize passed"),
+    ("skipped", "false", "true", 0, "::notice::memorize did not run: no GPU runner yet"),
+    ("skipped", "true", "true", 1, "::error::memorize did not run: a fork's code never reaches the GPU"),
+    ("skipped", "true", "false", 1, "::error::memorize did not run: a fork's code never reaches the GPU"),
+    ("skipped", "false", "false", 1, "::error::memorize: skipped"),
+    ("failure", "false", "false", 1, "::error::memorize: failure"),
+    ("cancelled", "false", "false", 1, "::error::memorize: cancelled"),
+    ("", "", "", 1, "::error::memorize: "),
 ]
 
 
-@pytest.mark.parametrize(("result", "runner", "code", "said"), VERDICTS)
-def test_only_a_memorized_batch_passes_the_required_check(baked, result, runner, code, said):
+@pytest.mark.parametrize(("result", "fork", "no_runner", "code", "said"), VERDICTS)
+def test_only_a_memorized_batch_passes_the_required_check(baked, result, fork, no_runner, code, said):
     (step,) = yaml.safe_load((baked / ".github/workflows/gpu.yml").read_text())["jobs"]["verdict"]["steps"]
+    given = {"RESULT": result, "FORK": fork, "NO_RUNNER": no_runner}
     done = subprocess.run(
         ["bash", "-e", "-c", step["run"]],
-        env={"PATH": os.environ["PATH"], "RESULT": result, "RUNNER": runner},
+        env={"PATH": os.environ["PATH"], **given},
         capture_output=True,
         text=True,
     )
     assert done.returncode == code and said in done.stdout
-    assert set(step["env"]) == {"RESULT", "RUNNER"} and "${{" not in step["run"]
+    assert set(step["env"]) == set(given) and "${{" not in step["run"]
 
 
 def test_the_workflows_reach_what_they_should(baked):

@@ -21,9 +21,10 @@ def git(folder, *arguments):
 
 
 def toolkit():
-    """Find the folder the template was read from: a relative one is relative to where cookiecutter was called."""
-    callers = [f"/proc/{os.getppid()}/cwd", os.environ.get("PWD", "")]
-    for folder in (Path(caller, ANSWERS["_repo_dir"]) for caller in callers):
+    """Find the folder the template was read from; a relative one is relative to where cookiecutter was called."""
+    given = Path(ANSWERS["_repo_dir"])
+    seen = Path(f"/proc/{os.getppid()}/cwd")  # cookiecutter stands in the template while it calls this
+    for folder in [given] if given.is_absolute() else [seen, Path(os.environ.get("PWD", ""), given)]:
         if (folder / "cookiecutter.json").is_file():
             return folder
     raise OSError(f"no template at {ANSWERS['_repo_dir']!r}: give cookiecutter an absolute path")
