@@ -68,6 +68,17 @@ def test_a_failure_that_is_allowed_is_said_and_not_held_against_the_job(told):
     assert said[0] == "push / one · x … 1.2 s FAILED, and the job goes on"
 
 
+def test_a_step_that_takes_long_is_mentioned_now_and_then(told, monkeypatch):
+    monkeypatch.setattr(act, "_PATIENCE", 0.05)
+    start = step("train", "", msg="⭐ Run Main train", jobID="three")
+    del start["stepResult"]
+    stream, said = told(start)
+    for _ in range(3):
+        time.sleep(0.03)
+        stream.tick("", 0)
+    assert said == ["push / three · train … 0 s so far"]
+
+
 def test_legs_of_a_matrix_are_told_apart(told):
     stream, _ = told(entry(matrix={"v": 1, "os": "a"}), entry(matrix={"v": 2, "os": "a"}), entry(matrix=None))
     assert list(stream.legs) == ["one (1, a)", "one (2, a)", "one"]

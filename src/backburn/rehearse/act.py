@@ -22,6 +22,7 @@ Say = Callable[[str], None]
 _TAIL = 40  # lines of a step's output that are kept for the finding
 _ANSI = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)|[@-Z\\-_=>])")
 _SHA = re.compile(r"@([0-9a-f]{7})[0-9a-f]{33}\b")
+_PATIENCE = 30.0  # seconds after which a step that is still at work is mentioned
 _NAME = 72  # characters of a step's name in its line
 
 
@@ -41,6 +42,9 @@ class Leg:
     outputs: dict[str, tuple[str, ...]] = field(default_factory=dict)
     tolerated: set[str] = field(default_factory=set)
     culprit: str = ""
+    step: str = ""
+    since: float = 0.0
+    told: float = 0.0
 
     @property
     def tail(self) -> tuple[str, ...]:
@@ -92,11 +96,19 @@ class Stream:
         """Read on, then raise Late if a job has been at work for longer than it may."""
         self.read()
         for leg in self.legs.values():
+            self._still(leg)
             limit = self._limits[leg.job].limit if leg.job in self._limits else float("inf")
             if not leg.outcome and time.monotonic() - leg.started > limit:
                 leg.timed_out, leg.outcome, leg.ended = True, "failure", time.monotonic()
                 self.cut = f"{leg.label} timed out"
                 raise Late(self.cut)
+
+    def _still(self, leg: Leg) -> None:
+        """A line now and then for a step that takes long: nobody knows otherwise whether anything happens."""
+        now = time.monotonic()
+        if leg.step and now - max(leg.since, leg.told) > _PATIENCE:
+            leg.told = now
+            self._say(f"{self._workflow.stem} / {leg.label} · {leg.step} … {now - leg.since:.0f} s so far")
 
     def read(self) -> None:
         """Take in the whole lines that were added since."""
@@ -144,7 +156,10 @@ class Stream:
             leg.outputs[outer] = (*leg.outputs.get(outer, ())[1 - _TAIL :], text)
         if text.startswith("Failed but continue"):
             leg.tolerated.add(outer)
+        if outer and len(entry["stepID"]) == 1 and text.startswith("⭐"):
+            leg.step, leg.since = _step(entry), time.monotonic()
         if "stepResult" in entry and outer and len(entry["stepID"]) == 1:
+            leg.step = ""
             self._finished(leg, entry, outer)
         if "jobResult" in entry:
             leg.outcome, leg.ended = str(entry["jobResult"]), time.monotonic()
