@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import json
 import shutil
-import subprocess
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from .. import process
 from ..errors import UserError
 from . import workflow
 
@@ -120,8 +120,8 @@ def _localize(clone: Path, file: Path) -> None:
     text = file.read_text(encoding="utf-8")
     if workflow.local(text) != text:
         file.write_text(workflow.local(text), encoding="utf-8")
-        command = ["git", "update-index", "--assume-unchanged", str(file.relative_to(clone))]
-        subprocess.run(command, cwd=clone, capture_output=True, check=False)  # noqa: S603
+        name = str(file.relative_to(clone))
+        process.capture(["git", "update-index", "--assume-unchanged", "--", name], cwd=clone)
 
 
 def _missing(pinned: Iterable[str], where: str) -> UserError:
