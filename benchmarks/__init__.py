@@ -1,0 +1,1 @@
+"""Measurements behind the figures that backburn claims: `python -m benchmarks.<name>`."""

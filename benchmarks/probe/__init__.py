@@ -1,0 +1,1 @@
+"""What the probe folder and the memorize probe cost."""

@@ -1,0 +1,117 @@
+import sys
+
+import pytest
+
+from backburn import environment, training
+from backburn.config import Training
+from backburn.errors import UserError
+
+
+def start(root, code, *, args=(), timeout=20.0, prepare="", **given):
+    (root / "train.py").write_text(code)
+    python = environment.Environment(python=sys.executable)
+    one = Training(name="it", command=(sys.executable, "train.py"), prepare=prepare, **given)
+    out = root / "build" / "out"
+    return training.start(one, "memorize", {}, args=args, python=python, root=root, out=out, timeout=timeout)
+
+
+SAYS = """
+import json, os, sys
+asked = json.loads(os.environ["BACKBURN_PROBE"])
+print(json.dumps([sys.argv[1:], asked["stage"], os.path.isdir(asked["settings"]["scratch"]), asked["evidence"],
+                  os.environ["PYTHONPATH"].split(os.pathsep), os.environ["WANDB_MODE"], os.environ.get("MINE")]))
+"""
+
+
+def test_a_command_gets_its_arguments_and_the_probe(tmp_path):
+    ended = start(tmp_path, SAYS, args="--a 'b c'", env={"MINE": "x", "PYTHONPATH": "own", "WANDB_MODE": "offline"})
+    assert (ended.code, ended.message) == (0, "")
+    out = tmp_path / "build" / "out"
+    assert ended.tail == (
+        f'[["--a", "b c"], "memorize", true, "{out}/probe.json", ["{training.ONPATH}", "own"], "offline", "x"]'
+    )
+
+
+def test_an_unbalanced_quote_is_asked_wrongly(tmp_path):
+    with pytest.raises(UserError, match="No closing quotation"):
+        start(tmp_path, "", args="--a 'b")
+
+
+def test_prepare_runs_first_and_without_a_probe(tmp_path):
+    write = "import os; open('made', 'w').write(os.environ.get('BACKBURN_PROBE', 'none'))"
+    ended = start(tmp_path, "print(open('made').read())", prepare=(sys.executable, "-c", write))
+    assert ended.tail == "none"
+
+
+PROJECT = """
+import json
+
+
+def load():
+    {what}
+
+
+load()
+"""
+
+
+def crash(root, what, **given):
+    return start(root, PROJECT.format(what=what), **given)
+
+
+def test_a_crash_is_placed_in_the_project_not_in_the_library(tmp_path):
+    ended = crash(tmp_path, "json.loads('{')")
+    assert ended.message.startswith("json.decoder.JSONDecodeError: Expecting property name")
+    assert (ended.file, ended.line, ended.lacking) == ("train.py", 6, "")
+    assert ended.code == 1
+
+
+def test_the_last_of_two_tracebacks_counts(tmp_path):
+    ended = crash(tmp_path, "\n    try: 1 / 0\n    except ZeroDivisionError: raise LookupError('second')")
+    assert ended.message == "LookupError: second"
+
+
+LACKING = {
+    "raise type('OutOfMemoryError', (RuntimeError,), {})('CUDA out of memory. Tried 2 GiB')": "the GPU's memory ran out",
+    "raise MemoryError": "the machine's memory ran out",
+    "raise OSError(28, 'No space left on device')": "the disk is full",
+    "raise RuntimeError('No CUDA GPUs are available')": "the GPU could not be used",
+    "import urllib.request; urllib.request.urlopen('http://127.0.0.1:9')": "a server could not be reached",
+    "raise type('HTTPError', (OSError,), {})('401 Client Error: Unauthorized')": "credentials are missing or refused",
+    "open('/nowhere/data.csv')": "data is missing: /nowhere/data.csv",
+    "import os; os.kill(os.getpid(), 9)": "it was killed (SIGKILL), most likely because memory ran out",
+}
+
+
+@pytest.mark.parametrize("what", LACKING)
+def test_what_the_machine_lacks_is_told_apart(tmp_path, what):
+    assert crash(tmp_path, what).lacking == LACKING[what]
+
+
+@pytest.mark.parametrize(
+    "what",
+    [
+        "raise ValueError('shapes (3,) and (4,)')",
+        "print('CUDA out of memory'); raise KeyError('x')",
+        "open('config/train.yaml')",
+        "raise SystemExit(3)",
+    ],
+)
+def test_the_projects_own_fault_is_no_lack(tmp_path, what):
+    ended = crash(tmp_path, what)
+    assert ended.code and not ended.lacking
+
+
+def test_a_missing_file_that_git_ignores_is_data(tmp_path):
+    import subprocess
+
+    subprocess.run(["git", "init", "-q", tmp_path], check=True)
+    (tmp_path / ".gitignore").write_text("data/\n")
+    assert crash(tmp_path, "open('data/x.csv')").lacking == "data is missing: data/x.csv"
+    assert crash(tmp_path, "open('tables/x.csv')").lacking == ""
+
+
+def test_a_hang_is_placed_by_its_stack(tmp_path):
+    ended = crash(tmp_path, "import time; time.sleep(60)", timeout=0.5)
+    assert ended.timed_out and (ended.file, ended.line) == ("train.py", 6)
+    assert "most recent call first" in ended.tail
