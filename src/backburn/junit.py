@@ -13,6 +13,7 @@ _READ = 64 * 1024  # characters of one failure's text that are looked at
 _DETAIL = 8 * 1024  # characters of one failure's text that are kept: its end, where the error stands
 # The two ways in which tracebacks name a place: pytest's long and short ones, and Python's own.
 _PLACE = re.compile(r'^(?:E\s+|\s*)(?:File "(?P<a>[^"\n]+)", line (?P<n>\d+)|(?P<b>[^\s:][^:\n]*):(?P<m>\d+):)', re.M)
+_COLOUR = re.compile(r"#x1B\[[0-9;]*m")  # how pytest spells ESC in XML; FORCE_COLOR puts colours into collection errors
 _MISMATCH = re.compile(r"^import file mismatch:\n.*__file__ attribute:\s*\n\s*(.+)$", re.M)
 _DOCTEST = re.compile(r"^Expected:\n(.*?)^Got:\n(.*?)^\S", re.M | re.S)
 
@@ -70,7 +71,7 @@ def _test(element: ET.Element, root: Path) -> Test:
     if failure is None:
         xfailed = skipped is not None and skipped.get("type") == "pytest.xfail"
         return plain if skipped is None or xfailed else msgspec.structs.replace(plain, outcome="skipped")
-    text, said = (failure.text or "")[-_READ:], failure.get("message", "")
+    text, said = _plain(failure.text or "")[-_READ:], _plain(failure.get("message", ""))
     where, line = place(text, root)
     if not where:
         where, line = plain.file, int(_number(element.get("line"), -1)) + 1
@@ -96,6 +97,10 @@ def _id(element: ET.Element) -> str:
         return file
     _, _, classes = classname.partition(file.removesuffix(".py").replace("/", "."))
     return "::".join([file or classname, *(one for one in classes.split(".") if one and file), name])
+
+
+def _plain(text: str) -> str:
+    return _COLOUR.sub("", text[-2 * _READ :])
 
 
 def _doctest(text: str) -> str:

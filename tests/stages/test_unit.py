@@ -159,7 +159,8 @@ class TestGroup:
 
 
 @pytest.mark.parametrize("more", ["", "-p no:randomly --tb=short -q", "--tb=native"])
-def test_every_failure_is_a_finding_at_its_place(ask, more):
+def test_every_failure_is_a_finding_at_its_place(ask, more, monkeypatch):
+    monkeypatch.setenv("FORCE_COLOR", "1" if more else "")  # which many workflows set
     seen, outcomes = ask(SOUND_FILES | BROKEN, args=more)
     assert verdicts(outcomes) == ["pass", "pass", "fail", "pass", "pass"]
     assert {one.id: (one.file, one.line) for one in seen.failed} == {
