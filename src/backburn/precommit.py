@@ -31,7 +31,7 @@ from .errors import Unjudged, UserError
 
 FILE = ".pre-commit-config.yaml"
 LOG = "pre-commit.log"
-_PRE_COMMIT = (sys.executable, "-m", "pre_commit")
+_PRE_COMMIT = (sys.executable, "-I", "-m", "pre_commit")
 _NAMES_BYTES = 1_000_000  # of file names on a command line: Linux takes 2 MiB with the environment
 # `git add --update` on an index of our own: tracked files only, as pre-commit's own look at what a hook changed.
 _SNAPSHOT = (
