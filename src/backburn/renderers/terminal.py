@@ -52,7 +52,7 @@ def _report(console: Console, report: Report) -> None:
         console.print(f"    {figure.name}{of_training}: {figure}", style="dim")
     for curve in report.curves:
         console.print(f"    {curve.name} {curve.sparkline()}")
-    console.print(_next(report), style="bold")
+    console.print(_next(report), style="bold", soft_wrap=True)
 
 
 def _findings(console: Console, report: Report) -> None:
