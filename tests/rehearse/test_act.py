@@ -84,6 +84,15 @@ def test_legs_of_a_matrix_are_told_apart(told):
     assert list(stream.legs) == ["one (1, a)", "one (2, a)", "one"]
 
 
+def test_a_sound_leg_is_sound_whatever_act_says_of_the_whole_matrix(told):
+    one, two, three = ({"matrix": {"v": number}} for number in (1, 2, 3))
+    end = {"jobResult": "failure"}
+    lines = (step("a", "success", **one), step("a", "failure", **two), entry(**two | end), entry(**one | end))
+    stream, _ = told(*lines, entry(**three | end))  # the third never came to its first step
+    outcomes = {label: leg.outcome for label, leg in stream.legs.items()}
+    assert outcomes == {"one (1)": "success", "one (2)": "failure", "one (3)": "failure"}
+
+
 def test_artifacts_are_known_by_the_number_that_a_step_put_out(told):
     put = {"command": "set-output", "name": "artifact-id", "arg": "17", "stepID": ["1"]}
     stream, _ = told(entry(**put), entry(**put | {"name": "other", "arg": "18"}))
@@ -125,7 +134,7 @@ def test_a_job_that_ended_has_no_limit(told):
 
 
 def test_every_label_but_those_of_another_system_runs_here():
-    words = act.command(Path("w"), Path("c"), "push", Path("e"), WORKFLOW, {"var": {"A": "b=c"}})
+    words = act.command(Path("w"), Path("c"), "push", Path("e"), WORKFLOW.jobs, {"var": {"A": "b=c"}})
     mapped = [words[n + 1] for n, word in enumerate(words) if word == "-P"]
     assert mapped == ["gpu=-self-hosted", "self-hosted=-self-hosted"]
     assert words[words.index("--var") + 1] == "A=b=c"

@@ -1,5 +1,7 @@
 import os
+import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -72,3 +74,14 @@ def test_no_git_on_the_path_is_said(tmp_path):
     (tmp_path / "python3").symlink_to(sys.executable)
     with pytest.raises(UserError, match="no git on the PATH"):
         environ.search_path({"PATH": str(tmp_path)})
+
+
+def test_a_failing_step_lingers_in_a_bash_that_no_step_sees(tmp_path):
+    scratch = tmp_path / "it's a folder"
+    scratch.mkdir()
+    made = steps(scratch)
+    command = ["bash", "-c", 'echo "$PATH"; command -v bash; exit 3']
+    started = time.monotonic()
+    done = subprocess.run(command, env=made | {"PATH": f"/before:{made['PATH']}"}, capture_output=True, text=True)
+    assert done.returncode == 3 and time.monotonic() - started > 0.1
+    assert "folder" not in done.stdout and done.stdout.startswith("/before:/") and done.stderr == ""

@@ -357,3 +357,34 @@ def test_our_own_repository_may_say_where_its_actions_are_in_githubs_new_way(pla
     git(here.folder, "remote", "add", "origin", "https://github.com/backburn-ci/backburn.git")
     made = here.rehearse()
     assert [(row.stage, str(row.verdict)) for row in made.rows] == [("unit", "pass")]
+
+
+def test_a_called_workflow_has_rows_of_its_own_and_is_looked_into(place):
+    called = f"""
+        on: workflow_call
+        jobs:
+          inner: {{runs-on: only-there, steps: [{{uses: {CHECKOUT}}}, {{uses: $/act}}, {{run: exit 3}}]}}
+          other: {{name: The other, runs-on: x, steps: [{{run: 'true'}}]}}
+        """
+    files = {"act/action.yml": "name: x\nruns: {using: composite, steps: [{uses: some/thing@v1}]}\n"}
+    caller = """
+        on: push
+        jobs:
+          call: {uses: $/.github/workflows/called.yml}
+          after: {needs: call, runs-on: x, steps: [{run: 'true'}]}
+        """
+    here = place(push=caller, called=called, files=files)
+    with pytest.raises(UserError, match="no stand-in for some/thing@v1"):
+        here.rehearse()
+    here.write("act/action.yml", files["act/action.yml"].replace("uses: some/thing@v1", "shell: bash, run: echo mine"))
+    here.commit()
+    made = here.rehearse()
+    assert sorted((row.job, str(row.verdict), row.headline) for row in made.rows) == [
+        ("after", "skip", "skipped: needs call"),
+        ("call / The other", "pass", "every step passed"),
+        ("call / inner", "fail", "failed in: exit 3"),
+    ]
+    (here.folder / ".github/workflows/called.yml").unlink()
+    here.commit()
+    with pytest.raises(UserError, match="calls ./.github/workflows/called.yml, which is not at HEAD"):
+        here.rehearse()

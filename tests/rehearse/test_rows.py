@@ -89,11 +89,6 @@ def test_what_needs_a_skipped_job_is_skipped(conclude):
 
 def test_a_job_without_any_reason_to_be_silent_is_unjudged(conclude):
     assert brief(conclude("  one: {}")) == [("one", "", "unjudged", "act said nothing of this job")]
-    called = conclude("  one: {uses: ./.github/workflows/other.yml}")
-    assert brief(called)[0][2:] == (
-        "unjudged",
-        "calls ./.github/workflows/other.yml: the rows of a called workflow are not told apart",
-    )
 
 
 def test_a_platform_that_act_skips_is_not_green(conclude):

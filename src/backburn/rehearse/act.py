@@ -10,7 +10,7 @@ import shutil
 import signal
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -42,6 +42,7 @@ class Leg:
     outputs: dict[str, tuple[str, ...]] = field(default_factory=dict)
     tolerated: set[str] = field(default_factory=set)
     culprit: str = ""
+    began: bool = False
     step: str = ""
     since: float = 0.0
     told: float = 0.0
@@ -66,10 +67,10 @@ def locate() -> str:
 
 
 def command(
-    file: Path, clone: Path, event: str, payload: Path, workflow: Workflow, extra: Mapping[str, Mapping[str, str]]
+    file: Path, clone: Path, event: str, payload: Path, jobs: Iterable[Job], extra: Mapping[str, Mapping[str, str]]
 ) -> list[str]:
     """The command line of act; `extra` holds `env` and `var`. No file of the project's or the user's configures act."""
-    labels = {label for job in workflow.jobs for label in job.labels if not job.elsewhere}
+    labels = {label for job in jobs for label in job.labels if not job.elsewhere}
     words = [locate(), event, "--json", "-C", str(clone), "-W", str(file), "-e", str(payload), "--no-cache-server"]
     for kind in ("env", "var", "secret", "input"):
         words += [f"--{kind}-file", os.devnull]
@@ -89,7 +90,8 @@ class Stream:
         self.complaint: list[str] = []
         self.cut = ""
         self._file, self._log, self._workflow, self._say = file, log, workflow, say
-        self._limits = {job.id: job for job in workflow.jobs}
+        self._jobs = {job.id: job for job in workflow.jobs}
+        self._callers = {name: job.id for job in workflow.jobs if job.calls for name in (job.id, job.name)}
         self._offset = 0
 
     def tick(self, label: str, seconds: float) -> None:
@@ -97,7 +99,7 @@ class Stream:
         self.read()
         for leg in self.legs.values():
             self._still(leg)
-            limit = self._limits[leg.job].limit if leg.job in self._limits else float("inf")
+            limit = self._jobs[leg.job].limit if leg.job in self._jobs else float("inf")
             if not leg.outcome and time.monotonic() - leg.started > limit:
                 leg.timed_out, leg.outcome, leg.ended = True, "failure", time.monotonic()
                 self.cut = f"{leg.label} timed out"
@@ -142,6 +144,11 @@ class Stream:
     def _leg(self, entry: Mapping[str, Any]) -> Leg:
         job, matrix = str(entry["jobID"]), entry.get("matrix") or {}
         label = f"{job} ({', '.join(str(value) for value in matrix.values())})" if matrix else job
+        # A job of a called workflow is shown as `<caller>/<called workflow>/<its name>`, others as `<workflow>/<name>`.
+        first, _, rest = str(entry.get("job", "")).partition("/")
+        if first.strip() in self._callers:
+            job = self._callers[first.strip()]
+            label = f"{job} / {rest.rpartition('/')[2].strip()}"
         if label not in self.legs:
             self.legs[label] = Leg(job=job, label=label, started=time.monotonic())
         return self.legs[label]
@@ -162,7 +169,9 @@ class Stream:
             leg.step = ""
             self._finished(leg, entry, outer)
         if "jobResult" in entry:
-            leg.outcome, leg.ended = str(entry["jobResult"]), time.monotonic()
+            # act has one result for a whole matrix: a sound leg is told "Job failed" when another failed before it.
+            sound = bool(entry.get("matrix")) and leg.began and not leg.failed
+            leg.outcome, leg.ended = "success" if sound else str(entry["jobResult"]), time.monotonic()
 
     def _finished(self, leg: Leg, entry: Mapping[str, Any], outer: str) -> None:
         """A step of the workflow's own ended; a step inside an action is that action's business."""
@@ -172,6 +181,7 @@ class Stream:
             leg.failed, leg.culprit = _step(entry), outer
         if entry.get("stage") != "Main" and not failed:
             return
+        leg.began = True
         word = {"success": "ok", "skipped": "skipped"}.get(str(entry["stepResult"]), "FAILED")
         word += ", and the job goes on" if failed and tolerated else ""
         seconds = float(entry.get("executionTime", 0)) / 1e9

@@ -147,6 +147,7 @@ def _git(folder: Path, *words: str) -> None:
 
 
 def _run(folder: Path, *words: str) -> tuple[int, bytes, str]:
-    # No hook of the user's may run in the clone, and a caller inside a git hook has GIT_DIR set.
-    env = {key: value for key, value in os.environ.items() if not key.startswith("GIT_")}
+    # No hook of the user's may run in the clone, and a caller inside a git hook has GIT_DIR set. GitHub's checkout
+    # leaves Git LFS pointers as they are.
+    env = {key: value for key, value in os.environ.items() if not key.startswith("GIT_")} | {"GIT_LFS_SKIP_SMUDGE": "1"}
     return process.capture(["git", "-c", "core.hooksPath=/dev/null", *words], cwd=folder, env=env)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 import shutil
 import sys
 from collections.abc import Mapping
@@ -20,6 +21,16 @@ _ALLOWED = re.compile(
 )
 _SECRET = re.compile(r"TOKEN|SECRET|KEY|PASSW|CREDENTIAL", re.I)
 # act gives a step a terminal, GitHub does not: no pager may wait for a key, no colours.
+# act reads a step's terminal on the side, and where the step failed does not wait for it: the last words of 3 in 21
+# quick failures were lost. So a bash of ours, seen by act alone, lets a failure linger.
+_BASH = """#!/bin/sh
+shim={shim}
+case "$PATH" in *"$shim:"*) PATH="${{PATH%%"$shim:"*}}${{PATH#*"$shim:"}}" ;; esac
+{bash} "$@"
+code=$?
+[ "$code" = 0 ] || sleep 0.1
+exit "$code"
+"""
 _QUIET = {"TERM": "dumb", "PAGER": "cat", "GIT_PAGER": "cat"}
 
 
@@ -36,9 +47,10 @@ def steps(environ: Mapping[str, str], scratch: Path, tracking: str) -> dict[str,
     ours = environ.get("BACKBURN_CACHE") or (Path(tools) if tools else cache) / "backburn"
     temporary = scratch / "tmp"
     temporary.mkdir(parents=True, exist_ok=True)
+    path = search_path(environ)
     return allowed | {
         "HOME": str(home),
-        "PATH": search_path(environ),
+        "PATH": f"{_shim(scratch, path)}{os.pathsep}{path}",
         "TMPDIR": str(temporary),
         "XDG_CACHE_HOME": str(cache),
         "BACKBURN_CACHE": str(ours),
@@ -46,6 +58,15 @@ def steps(environ: Mapping[str, str], scratch: Path, tracking: str) -> dict[str,
         "RUNNER_TRACKING_ID": tracking,
         **_QUIET,
     }
+
+
+def _shim(scratch: Path, path: str) -> Path:
+    shim = scratch / "shell"
+    shim.mkdir(exist_ok=True)
+    bash = shutil.which("bash", path=path) or "/bin/bash"
+    (shim / "bash").write_text(_BASH.format(shim=shlex.quote(str(shim)), bash=shlex.quote(bash)), encoding="utf-8")
+    (shim / "bash").chmod(0o755)
+    return shim
 
 
 def act(given: Mapping[str, str], scratch: Path) -> dict[str, str]:

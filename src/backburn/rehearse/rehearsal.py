@@ -18,7 +18,7 @@ from ..report import Finding, Verdict
 from . import act, clone, environ, event, rows, workflow
 from .act import Say
 from .rows import Row, Told
-from .served import TOOLKIT, Server
+from .served import TOOLKIT, Server, localize
 from .workflow import Workflow
 
 _FOLDER = Path(".github/workflows")
@@ -135,10 +135,11 @@ class _Stage:
             settings={"artifacts": kept / "artifacts", "index": kept / "artifacts.jsonl", "cache": self._cache()},
             node=bool(shutil.which("node", path=given["PATH"])),
         )
-        served = server.flags((use for job in one.jobs for use in job.uses), one.where)
+        jobs = [job for several in (one, *_called(one, self.project.folder)) for job in several.jobs]
+        served = server.flags((use for job in jobs for use in job.uses), one.where)
         self.pins |= server.pins
         extra = {"env": given, "var": self._variables(one)}
-        words = act.command(file, self.project.folder, name, payload, one, extra)
+        words = act.command(file, self.project.folder, name, payload, jobs, extra)
         words += ["--defaultbranch", self.project.default, "--actor", self.project.repository.split("/")[0]]
         self.say(f"{one.stem}: rehearsing {one.where} as {name}{' from a fork' if fork else ''}")
         return one, words + served, kept
@@ -239,6 +240,22 @@ def _find(root: Path, folder: Path, name: str) -> Path:
 def _read(file: Path, folder: Path) -> Workflow:
     where = file.relative_to(folder) if file.is_relative_to(folder) else file
     return workflow.read(file.read_text(encoding="utf-8"), where.as_posix(), file.stem)
+
+
+def _called(one: Workflow, folder: Path) -> Iterator[Workflow]:
+    """The workflows of this repository that `one` calls, and those that they call."""
+    waiting, seen = [job.calls for job in one.jobs], {""}
+    while waiting:
+        call = waiting.pop()
+        if call in seen:
+            continue
+        seen.add(call)
+        file = folder / call[2:]
+        if not file.is_file():
+            raise UserError(f"calls {call}, which is not at HEAD", where=one.where)
+        localize(folder, file)
+        yield (found := _read(file, folder))
+        waiting += [job.calls for job in found.jobs]
 
 
 def _toolkit(plan: list[tuple[Workflow, str]], options: Options, scratch: Path) -> tuple[Path | None, str]:

@@ -69,9 +69,6 @@ def _silent(told: Told, job: Job, good: set[str]) -> Row:
     if told.cut or told.complaint:
         why = f"not reached: {told.cut}" if told.cut else "act refused the workflow"
         return Row(workflow=workflow, job=job.id, stage=first[0], verdict=Verdict.UNJUDGED, headline=why)
-    if job.calls:
-        why = f"calls {job.calls}: the rows of a called workflow are not told apart"
-        return Row(workflow=workflow, job=job.id, stage="", verdict=Verdict.UNJUDGED, headline=why)
     if job.elsewhere:
         why = f"skipped: {job.elsewhere} cannot be had here"
     elif unmet and not _REGARDLESS.search(job.condition):

@@ -99,7 +99,7 @@ class Server:
     def _inner(self, folder: Path) -> Iterator[str]:
         for name in ("action.yml", "action.yaml"):
             if folder.is_relative_to(self.clone):
-                _localize(self.clone, folder / name)
+                localize(self.clone, folder / name)
             for one in workflow.uses_in(folder / name):
                 yield one.replace("$/", "./", 1) if one.startswith("$/") else one
 
@@ -113,8 +113,8 @@ def stage_of(uses: str, repository: str) -> str:
     return path.removeprefix(prefix) if path.startswith(prefix) else ""
 
 
-def _localize(clone: Path, file: Path) -> None:
-    """Make a project's own action say `./` where it says `$/`, without git seeing a change."""
+def localize(clone: Path, file: Path) -> None:
+    """Make an action or called workflow of the project's say `./` where it says `$/`, without git seeing a change."""
     if not file.is_file():
         return
     text = file.read_text(encoding="utf-8")

@@ -120,7 +120,7 @@ def _job(name: str, job: Mapping[str, Any], where: str) -> Job:
         labels=tuple(dict.fromkeys(_labels(job))),
         limit=_minutes(job.get("timeout-minutes")) * 60,
         uses=tuple(one.replace("$/", "./", 1) if one.startswith("$/") else one for one in uses),
-        calls=calls,
+        calls=calls.replace("$/", "./", 1),
         contained="container" in job or "services" in job,
     )
 
