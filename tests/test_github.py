@@ -52,3 +52,15 @@ def test_no_command_is_obeyed_while_stopped():
     with github.commands_stopped(stream, False):
         pass
     assert stream.getvalue() == ""
+
+
+def test_user_code_gets_neither_our_inputs_nor_the_steps_files():
+    told = {
+        "BACKBURN_BASE": "x",
+        "INPUT_NAME": "x",
+        "GITHUB_OUTPUT": "x",
+        "GITHUB_ENV": "x",
+        "GITHUB_STEP_SUMMARY": "x",
+    }
+    kept = {"PATH": "/bin", "GITHUB_SHA": "x", "GITHUB_OUTPUTS_OF_MINE": "x"}
+    assert github.for_user_code({**told, **kept}) == kept

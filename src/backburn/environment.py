@@ -19,7 +19,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from . import process
+from . import github, process
 from .dependencies import Project, text_of, uv_for
 from .errors import Unjudged, UserError
 
@@ -27,8 +27,6 @@ INSTALL = ("auto", "pip", "uv", "none")
 _LIMIT = 3600.0  # seconds for one installer call: torch with CUDA is a download of 3 GB
 _UNUSED = 30 * 86400.0  # seconds after which an environment that nobody used is removed
 _OLDEST = (3, 10)  # what the probes run on
-# User code must not write our step's outputs, nor read what only we or our action were told.
-_LEAKS = re.compile(r"BACKBURN_|INPUT_|GITHUB_(OUTPUT|ENV|PATH|STATE|STEP_SUMMARY)$|(PYTHONHOME|VIRTUAL_ENV)$")
 # Options that would send packages elsewhere than into the environment, or fight with ours (UV_LOCKED and --frozen).
 _ASTRAY = {"PIP_USER", "PIP_TARGET", "PIP_PREFIX", "PIP_ROOT", "PIP_REQUIRE_VIRTUALENV", "PYTHONPATH", "CONDA_PREFIX"}
 _ASTRAY |= {"UV_SYSTEM_PYTHON", "UV_PYTHON", "UV_LOCKED"}
@@ -178,7 +176,7 @@ def _search_path(without: Path | None = None) -> list[str]:
 
 
 def _without_leaks() -> dict[str, str]:
-    return {key: value for key, value in os.environ.items() if not _LEAKS.match(key)}
+    return {key: value for key, value in github.for_user_code().items() if key not in ("PYTHONHOME", "VIRTUAL_ENV")}
 
 
 # The shared environment, and the checkout's own

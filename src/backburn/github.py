@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import secrets
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -13,6 +14,7 @@ from typing import TextIO
 ANNOTATIONS = 10  # GitHub shows at most 10 annotations per type and step
 SUMMARY_BYTES = 60 * 1024  # GitHub's limit is 1 MiB a step, above which the whole summary is dropped
 MESSAGE_CHARACTERS = 4000  # GitHub cuts a message at 4096
+_OURS = re.compile(r"BACKBURN_|INPUT_|GITHUB_(OUTPUT|ENV|PATH|STATE|STEP_SUMMARY)$")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -22,6 +24,7 @@ class Actions:
     running: bool = False
     output: Path | None = None
     summary: Path | None = None
+    event: str = ""
     base: str = ""
 
     @classmethod
@@ -34,6 +37,7 @@ class Actions:
             running=True,
             output=_path(environ.get("GITHUB_OUTPUT")),
             summary=_path(environ.get("GITHUB_STEP_SUMMARY")),
+            event=environ.get("GITHUB_EVENT_NAME", ""),
             base=f"origin/{target}" if target else "",
         )
 
@@ -54,6 +58,11 @@ class Actions:
 
 def _path(value: str | None) -> Path | None:
     return Path(value) if value else None
+
+
+def for_user_code(environ: Mapping[str, str] = os.environ) -> dict[str, str]:
+    """The environment without what only this step was told: user code must not write its outputs, nor read ours."""
+    return {key: value for key, value in environ.items() if not _OURS.match(key)}
 
 
 def command(name: str, message: str, **properties: str | int) -> str:

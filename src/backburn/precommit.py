@@ -26,7 +26,7 @@ from pathlib import Path
 
 import msgspec
 
-from . import linters, process
+from . import github, linters, process
 from .errors import Unjudged, UserError
 
 FILE = ".pre-commit-config.yaml"
@@ -39,10 +39,10 @@ _SNAPSHOT = (
     'GIT_OBJECT_DIRECTORY="$BACKBURN_SNAPSHOTS/objects" GIT_ALTERNATE_OBJECT_DIRECTORIES="$BACKBURN_OBJECTS"; '
     'git add --update -- :/ && git write-tree >"$BACKBURN_SNAPSHOTS/$0"'
 )
-# Inside a git hook these point at another repository; ours and the step's own files are not the hooks' business.
+# Inside a git hook these point at another repository.
 _LEAKS = re.compile(
     r"GIT_(DIR|WORK_TREE|INDEX_FILE|OBJECT_DIRECTORY|ALTERNATE_OBJECT_DIRECTORIES|COMMON_DIR|PREFIX|NAMESPACE)$"
-    r"|BACKBURN_|INPUT_|GITHUB_(OUTPUT|ENV|PATH|STATE|STEP_SUMMARY)$|PYTHON(PATH|HOME)$"
+    r"|PYTHON(PATH|HOME)$"
 )
 _ASKED_WRONGLY = re.compile(r"^An error has occurred: Invalid(Config|Manifest)Error|^\[ERROR\] The hook `", re.M)
 _ABSENT = re.compile(r"^\[ERROR\] (`.+` is not present in repository .+?)\.  ", re.M)
@@ -179,7 +179,7 @@ def _which(files: Sequence[str] | None, out: Path) -> list[str]:
 
 
 def _environment(skip: Sequence[str]) -> dict[str, str]:
-    env = {key: value for key, value in os.environ.items() if not _LEAKS.match(key)}
+    env = {key: value for key, value in github.for_user_code().items() if not _LEAKS.match(key)}
     if env.get("VIRTUAL_ENV") == sys.prefix:
         del env["VIRTUAL_ENV"]
     return env | {"SKIP": ",".join([env.get("SKIP", ""), *skip]).strip(",")}

@@ -6,7 +6,6 @@ packages, a JUnit file, one line per test, and no stop at a file that cannot be 
 
 from __future__ import annotations
 
-import os
 import re
 import shlex
 from collections.abc import Iterator
@@ -14,7 +13,7 @@ from pathlib import Path
 
 import msgspec
 
-from .. import collection, config as configuration, environment, junit, process
+from .. import collection, config as configuration, environment, github, junit, process
 from ..config import Seconds
 from ..errors import Skip, Unjudged, UserError
 from ..report import Figure, Finding, Level, after
@@ -77,7 +76,7 @@ def gather(config: Config, root: Path, out: Path) -> Evidence:
     file, line = junit.place(_stack(text), root)
     seen = Evidence(
         command=("python", *words),
-        event=os.environ.get("GITHUB_EVENT_NAME", ""),
+        event=github.Actions.from_environ().event,
         code=done.code,
         seconds=done.seconds,
         timed_out=done.timed_out,
