@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+import yaml
 
 from backburn import rehearse
 from backburn.report import Verdict
@@ -99,6 +100,11 @@ def stream(folder, workflow):
     return [json.loads(line) for line in lines if line.startswith("{")]
 
 
+def actions():
+    files = REPOSITORY.glob("actions/*/action.yml")
+    return {file.parent.name: yaml.safe_load(file.read_text()) for file in files}
+
+
 def test_the_sound_twin_is_green(caches, baked, tmp_path):
     rehearsal = rehearsed(plant(baked, tmp_path / "digits", None), "push", "gpu")
     rows = {row.job: row for row in rehearsal.rows}
@@ -110,6 +116,10 @@ def test_the_sound_twin_is_green(caches, baked, tmp_path):
     }
     assert rehearsal.verdict is Verdict.PASS
     assert "cpu (rehearsal)" in rehearse.render(rehearsal)
+    for stage, action in actions().items():
+        lines = stream(rehearsal.folder.parents[1], "gpu" if stage == "memorize" else "push")
+        told = {line["name"] for line in lines if line.get("command") == "set-output" and line["jobID"] == stage}
+        assert told >= set(action["outputs"]), stage
 
 
 @pytest.mark.parametrize("name", [name for name, defect in DEFECTS.items() if defect])
