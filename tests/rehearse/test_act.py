@@ -155,6 +155,9 @@ def test_what_a_step_left_running_is_ended_and_nothing_else():
         for mark in ("backburn_test_1", "backburn_test_12")
     )
     try:
+        for one in (ours, other):  # from fork to exec a child still has our environment
+            while b"backburn_test_1" not in Path(f"/proc/{one.pid}/environ").read_bytes():
+                time.sleep(0.01)
         act.sweep("backburn_test_1")
         assert ours.wait(5) == -9 and other.poll() is None
     finally:
