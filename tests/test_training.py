@@ -4,7 +4,7 @@ import pytest
 
 from backburn import environment, training
 from backburn.config import Training
-from backburn.errors import UserError
+from backburn.errors import Unjudged, UserError
 
 
 def start(root, code, *, args=(), timeout=20.0, prepare="", **given):
@@ -72,7 +72,7 @@ def test_the_last_of_two_tracebacks_counts(tmp_path):
 
 
 LACKING = {
-    "raise type('OutOfMemoryError', (RuntimeError,), {})('CUDA out of memory. Tried 2 GiB')": "the GPU's memory ran out",
+    "raise type('OutOfMemoryError', (Exception,), {})('CUDA out of memory')": "the GPU's memory ran out",
     "raise MemoryError": "the machine's memory ran out",
     "raise OSError(28, 'No space left on device')": "the disk is full",
     "raise RuntimeError('No CUDA GPUs are available')": "the GPU could not be used",
@@ -115,3 +115,27 @@ def test_a_hang_is_placed_by_its_stack(tmp_path):
     ended = crash(tmp_path, "import time; time.sleep(60)", timeout=0.5)
     assert ended.timed_out and (ended.file, ended.line) == ("train.py", 6)
     assert "most recent call first" in ended.tail
+
+
+def ended(**given):
+    return training.Ended(command=("python",), seconds=1.0, **{"code": 0, "tail": "the end"} | given)
+
+
+def test_a_good_end_is_no_fault():
+    assert training.fault(ended(), reached=True, whole=True) is None
+
+
+def test_an_exit_code_after_all_was_told_only_warns():
+    assert training.fault(ended(code=139), reached=True, whole=True).level.value == "warning"
+
+
+@pytest.mark.parametrize("given", [{"code": 1}, {"code": 0, "timed_out": True}, {"code": 1, "message": "KeyError: 1"}])
+def test_a_bad_end_is_a_finding(given):
+    found = training.fault(ended(file="a.py", line=3, **given), reached=False, whole=False)
+    assert (found.level.value, found.file, found.line, found.detail) == ("error", "a.py", 3, "the end")
+
+
+@pytest.mark.parametrize("given", [{"code": 1, "lacking": "the disk is full"}, {"code": 0}])
+def test_what_is_nobodys_fault_is_unjudged(given):
+    with pytest.raises(Unjudged, match="the disk is full|no Trainer.fit"):
+        training.fault(ended(**given), reached=False, whole=False)

@@ -34,6 +34,7 @@ print(1000 * (time.perf_counter() - start))
 
 
 def main():
+    """Measure, print one table, and write it down unless it is quick."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--quick", action="store_true", help="a fifth of the repetitions; nothing is written")
     quick = parser.parse_args().quick
@@ -75,7 +76,8 @@ def lookups(pairs):
 def _compare(once, pairs):
     bare = {key: value for key, value in os.environ.items() if key not in ("PYTHONPATH", "BACKBURN_PROBE")}
     ours = bare | {"PYTHONPATH": str(ONPATH)}
-    once(bare), once(ours)  # byte code is written, files are in the page cache
+    once(bare)  # files come into the page cache, and byte code is written where that is allowed
+    once(ours)
     both = [(once(bare), once(ours)) for _ in range(pairs)]
     added = [other - one for one, other in both]
     return {"bare": _median(one for one, _ in both), "ours": _median(other for _, other in both)} | {

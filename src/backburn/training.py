@@ -12,6 +12,8 @@ from typing import Any
 import msgspec
 
 from . import config, environment, git, process
+from .errors import Unjudged
+from .report import Finding, Level
 
 ONPATH = Path(__file__).parent / "probes" / "onpath"
 _FRAME = re.compile(r'^\s*File "([^"]+)", line (\d+)', re.MULTILINE)
@@ -87,6 +89,35 @@ def start(
         if done.code or done.timed_out:
             break
     return _read(done, root, root / one.cwd)
+
+
+def fault(ended: Ended, *, reached: bool, whole: bool) -> Finding | None:
+    """What the end of a training says of it; None for a good end. `reached`: the probe told something, `whole`: all.
+
+    Raises Unjudged where the machine is at fault, and where no fit was seen.
+    """
+    if ended.timed_out:
+        return _at(ended, f"still running after {ended.seconds:.0f} s (timeout)")
+    if whole:
+        after = f"ended with exit code {ended.code} after everything was measured"
+        return Finding(message=after, level=Level.WARNING, detail=ended.tail) if ended.code else None
+    if ended.lacking:
+        raise Unjudged(ended.lacking, hint=ended.advice, detail=ended.tail)
+    if ended.code:
+        return _at(ended, ended.message or f"{ended.command[0]} ended with exit code {ended.code}")
+    if not reached:
+        raise Unjudged("no Trainer.fit was seen", hint=_UNSEEN, detail=ended.tail)
+    return None
+
+
+_UNSEEN = (
+    "The probe travels by PYTHONPATH: `python -I` or `-E`, sudo and a container drop it. Does the command call"
+    " Trainer.fit of lightning or pytorch_lightning (2.4 or later), in this environment?"
+)
+
+
+def _at(ended: Ended, message: str) -> Finding:
+    return Finding(message=message, file=ended.file, line=ended.line, detail=ended.tail)
 
 
 def _quiet(scratch: Path) -> dict[str, str]:

@@ -135,7 +135,8 @@ def test_a_compiled_module_is_left_alone(tmp_path):
 
 
 def test_a_resumed_fit_starts_counting_at_0(tmp_path):
-    trainer = t.pl.Trainer(accelerator="cpu", max_steps=301, logger=False, enable_progress_bar=False)
+    off = dict.fromkeys(("logger", "enable_progress_bar", "enable_checkpointing"), False)
+    trainer = t.pl.Trainer(accelerator="cpu", max_steps=301, default_root_dir=tmp_path, **off)
     module = t.Net()
     trainer.fit(module, t.loader(batch_size=64))
     trainer.save_checkpoint(tmp_path / "it.ckpt")

