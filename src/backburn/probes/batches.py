@@ -16,9 +16,14 @@ class Batch:
 
     def __init__(self, batch: Any) -> None:
         self.leaves = [(path, value.detach().clone() if _is_tensor(value) else value) for path, value in leaves(batch)]
+        self.values = [value for _, value in self.leaves]
+        self.plain = type(batch) if type(batch) in (list, tuple) and all(map(_is_tensor, batch)) else None
 
     def differs(self, batch: Any) -> str:
         """The first path at which `batch` is another one, with type and shape; "" when both are the same."""
+        # The usual batch is a list of tensors; without a word about paths 19 microseconds a step become 6.
+        if type(batch) is self.plain and len(batch) == len(self.values) and all(map(_same, self.values, batch)):
+            return ""
         others = list(leaves(batch))
         for (path, value), (where, other) in zip(self.leaves, others):
             if path != where or not _same(value, other):
@@ -66,10 +71,10 @@ def _is_tensor(value: Any) -> bool:
 
 
 def _same(one: Any, other: Any) -> bool:
+    if _is_tensor(one):
+        return type(one) is type(other) and _same_tensor(one, other)
     if type(one) is not type(other):
         return False
-    if _is_tensor(one):
-        return _same_tensor(one, other)
     if hasattr(one, "tobytes"):
         return _kind(one) == _kind(other) and bool(one.tobytes() == other.tobytes())
     if isinstance(one, (str, bytes, int, float, complex)):

@@ -21,13 +21,15 @@ from .trainer import UNWANTED, UNWANTED_IN_FIT, has_gpu, on_one_device, take_out
 
 _LOOKS = 2  # steps whose loss calls are looked at: two, so that a factor seen once is not mistaken for a rule
 _NEVER = 10**9  # a scheduler's frequency in epochs, of which there is one per step here
+# Called each step, and by us not needed: Lightning skips what is not callable, and saves 4 microseconds for each.
+_UNUSED = ("on_train_epoch_start", "on_before_zero_grad", "on_before_backward", "on_after_backward")
 _TOLERANCE = 0.01  # of the way from the first loss to the bound: bfloat16 keeps 8 bits
 
 
 def callback(asked: channel.Asked, package: str) -> Any:
     """The probe as a Callback of `package` ("lightning.pytorch" or "pytorch_lightning")."""
     base = importlib.import_module(f"{package}.callbacks").Callback
-    return type("MemorizeProbe", (Memorizer, base), {})(asked)
+    return type("MemorizeProbe", (Memorizer, base), dict.fromkeys(_UNUSED))(asked)
 
 
 def seed_all(asked: channel.Asked) -> None:
@@ -85,7 +87,7 @@ class Memorizer:
         self.ended = ""
         self.started = self.seconds = 0.0
         self.noise: Any = None
-        self.outside: Any = None
+        vars(self).pop("on_before_optimizer_step", None)
         self.loss: float | None = None
         self.steps = 0
         self.mark = self.lowest = -math.inf
@@ -120,12 +122,11 @@ class Memorizer:
         """Hold this batch against the first, and give the step the random numbers that the first one had."""
         if self.batch is None:
             self.batch = Batch(batch)
-            self.noise = _noise()
+            self.noise = _Noise()
         elif not self.differs:
             self.differs = self.batch.differs(batch)
             self.digests = [digest(leaves(batch))] if self.differs else []
-        self.outside = _noise()
-        _set_noise(self.noise)
+        self.noise.begin()
         if len(self.relations) < _LOOKS and getattr(pl_module, "_compiler_ctx", None) is None:
             self._watch_step(pl_module)
 
@@ -136,10 +137,12 @@ class Memorizer:
 
     def on_train_batch_end(self, trainer: Any, pl_module: Any, outputs: Any, batch: Any, batch_idx: int) -> None:
         """Note the loss, and what moved."""
-        _set_noise(self.outside)
+        self.noise.end()
         self.loss = _loss_of(outputs)
-        if self.movement is not None:
+        if self.movement is not None and self.movement.unmoved:
             self.movement.after_step()
+            if not self.movement.unmoved:
+                vars(self)["on_before_optimizer_step"] = None  # as _UNUSED
 
     def on_train_epoch_end(self, trainer: Any, pl_module: Any) -> None:
         """Conclude the step; a loss that was only logged is there now, and one batch is one epoch."""
@@ -262,20 +265,27 @@ class Memorizer:
         return {"batches": first + self.digests, "differs": self.differs, "loaders": described(trainer)}
 
 
-def _noise() -> Any:
-    import torch
+class _Noise:
+    """The random numbers of a step: those of the first step each time, and those of the world outside in between."""
 
-    on_gpu = torch.cuda.is_available() and torch.cuda.is_initialized()  # type: ignore[no-untyped-call]
-    return torch.get_rng_state(), (torch.cuda.get_rng_state() if on_gpu else None)
+    def __init__(self) -> None:
+        import torch
 
+        on_gpu = torch.cuda.is_available() and torch.cuda.is_initialized()  # type: ignore[no-untyped-call]
+        here = [torch.cuda.default_generators[torch.cuda.current_device()]] if on_gpu else []
+        # The generators themselves: torch.get_rng_state() asks for the device each time, 6 microseconds of a step.
+        self.generators = [torch.default_generator, *here]
+        self.first = [one.get_state() for one in self.generators]
+        self.outside: list[Any] = []
 
-def _set_noise(state: Any) -> None:
-    import torch
+    def begin(self) -> None:
+        self.outside = [one.get_state() for one in self.generators]
+        for one, state in zip(self.generators, self.first):
+            one.set_state(state)
 
-    if state is not None:
-        torch.set_rng_state(state[0])
-        if state[1] is not None:
-            torch.cuda.set_rng_state(state[1])
+    def end(self) -> None:
+        for one, state in zip(self.generators, self.outside):
+            one.set_state(state)
 
 
 def _loss_of(returned: Any) -> float | None:
