@@ -17,6 +17,7 @@ from .errors import Interrupted
 
 _POLL = 0.05  # seconds between looks at the child: what a finished program may wait for us
 _GRACE = 2.0  # seconds from SIGTERM to SIGKILL, so that an interrupted stage still reports within 5 s
+_GONE = 0.5  # seconds that a killed group may take to be gone: a GPU is free only then
 _DUMP = 0.5  # seconds a hung Python gets to print its stacks (PYTHONFAULTHANDLER) before SIGTERM
 _TAIL = 64 * 1024  # bytes of output looked at for a tail
 _ANSI = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)|[@-Z\\-_])")
@@ -142,13 +143,20 @@ def _end(child: subprocess.Popen[bytes]) -> None:
         _signal_group(child, signal.SIGTERM)
         with contextlib.suppress(subprocess.TimeoutExpired):
             child.wait(_GRACE)
-    _signal_group(child, signal.SIGKILL)
+    late = time.monotonic() + _GONE
+    while _signal_group(child, signal.SIGKILL) and time.monotonic() < late:
+        child.poll()
+        time.sleep(_POLL)
     child.wait()
 
 
-def _signal_group(child: subprocess.Popen[bytes], number: int) -> None:
-    with contextlib.suppress(ProcessLookupError, PermissionError):
+def _signal_group(child: subprocess.Popen[bytes], number: int) -> bool:
+    """False when nobody is left in the group."""
+    try:
         os.killpg(child.pid, number)
+    except (ProcessLookupError, PermissionError):
+        return False
+    return True
 
 
 @contextlib.contextmanager
