@@ -1,4 +1,4 @@
-"""The memorize probe: hold a training to its first batch, watch it learn that batch by heart, and end it there."""
+"""The memorize probe: hold a training to its first batch, watch it memorize that, and end it there."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
-"""Can each training learn one batch by heart?
+"""Can the model memorize one batch?
 
 A network that cannot memorize a single batch has a defect in its data, its loss, its gradients or its optimizer; a
-training takes hours to show the same. Each training's own command runs, held to its first batch, until it has it by
-heart: on the hardware it finds, with no line of it changed.
+training takes hours to show the same. Each training's own command runs, held to its first batch (what Lightning calls
+`overfit_batches`), until it has memorized it: on the hardware it finds, with no line of it changed.
 """
 
 from __future__ import annotations
