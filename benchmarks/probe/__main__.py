@@ -11,15 +11,15 @@ import argparse
 import json
 import logging
 import os
-import platform
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
 import warnings
-from importlib.metadata import version
 from pathlib import Path
+
+from benchmarks import keep
 
 HERE = Path(__file__).parent
 ONPATH = HERE.parents[1] / "src" / "backburn" / "probes" / "onpath"
@@ -48,8 +48,7 @@ def main():
     headline = {"folder_ms": round(folder, 3), "worst_step_ratio": round(worst, 4)}
     headline |= {"met": bool(folder <= 3 and worst <= 1.05)}
     if not quick:
-        whole = {"headline": headline, "rows": rows, "commit": _commit(), "machine": machine()}
-        (HERE / "results.json").write_text(json.dumps(whole, indent=1) + "\n")
+        keep(HERE, headline, rows, ("torch", "lightning"))
     print(json.dumps(headline))
 
 
@@ -162,25 +161,6 @@ def _print(rows):
     for name, row in rows.items():
         told = f"{row['added']:+.2f} ms" if "added" in row else f"{100 * (row['ratio'] - 1):+.1f} %"
         print(f"{name:34}{row['bare']:8.2f}ms{row['ours']:8.2f}ms{'':4}{told}")
-
-
-def machine():
-    """What the figures depend on: processor, cores and versions; nothing that names the machine."""
-    cpu = next((line.partition(":")[2].strip() for line in _lines("/proc/cpuinfo") if "model name" in line), "")
-    found = {"cpu": cpu or platform.processor(), "cores": os.cpu_count(), "python": platform.python_version()}
-    return found | {name: version(name) for name in ("torch", "lightning")}
-
-
-def _lines(path):
-    try:
-        return Path(path).read_text().splitlines()
-    except OSError:
-        return []
-
-
-def _commit():
-    done = subprocess.run(["git", "rev-parse", "HEAD"], cwd=HERE, capture_output=True, text=True, check=False)
-    return done.stdout.strip()
 
 
 if __name__ == "__main__":
