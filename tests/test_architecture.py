@@ -203,21 +203,8 @@ def _target(node):
 
 
 def test_help_stays_light():
-    """CPU seconds of `backburn --help`: at most 0.15 (design, section 3). The least of five: others share the cores."""
-    code = (
-        "import os, sys; sys.argv = ['backburn', '--help']\n"
-        "from backburn.cli import main\n"
-        "try: main()\n"
-        "finally: print(sum(os.times()[:2]), file=sys.stderr)\n"
-    )
-    seconds = [
-        float(subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stderr)
-        for _ in range(5)
-    ]
-    assert min(seconds) <= 0.15
-    assert not loaded_by_help() & (HEAVY | LAZY)
-
-
-def loaded_by_help():
+    """What it takes is in `python -m benchmarks.startup`; what would make it heavy is not loaded."""
     code = "import sys, backburn.cli; print(*{name.split('.')[0] for name in sys.modules})"
-    return set(subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split())
+    loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
+    assert "click" in loaded
+    assert not set(loaded) & (HEAVY | LAZY | {"yaml", "packaging"})

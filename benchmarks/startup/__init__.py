@@ -1,0 +1,1 @@
+"""CPU seconds that the toolkit takes before it does anything."""
