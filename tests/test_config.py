@@ -1,4 +1,5 @@
 import datetime
+from typing import Literal
 
 import msgspec
 import pytest
@@ -14,6 +15,7 @@ class Memorize(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     budget: Seconds = Seconds(300)
     install: str = "auto"
     base: str = ""
+    scope: Literal["all", "changed"] = "all"
     training: Training = Training()
 
 
@@ -98,7 +100,19 @@ def test_unknown_keys_are_named_all_at_once_with_the_nearest(tmp_path):
         ("[tool.backburn.trainings.digits]\ncwd = '.'", "command is missing or empty"),
         ("[tool.backburn.trainings.digits]\ncommand = 'a \"b'", "No closing quotation"),
         ("[tool.backburn]\nallow = 3", "expected an array of tables"),
-        ("[[tool.backburn.allow]]\ncheck = 'x'", "missing required field `reason`"),
+        ("[[tool.backburn.allow]]\ncheck = 'unit/x'", "missing required field `reason`"),
+        (
+            "[[tool.backburn.allow]]\ncheck = 'unti/x'\nreason = 'r'",
+            "no stage is called 'unti'\n  Did you mean 'unit'?",
+        ),
+        (
+            "[[tool.backburn.allow]]\ncheck = 'unit/x'\nreason = 'r'\ntraining = 'digits'",
+            "no training is called 'digits'\n  Known: none.",
+        ),
+        ("[tool.backburn.trainings.'../src']\ncommand = 'x'", "a training's name is letters, digits, - and _"),
+        ("[tool.backburn.trainings.'']\ncommand = 'x'", "a training's name is letters, digits, - and _"),
+        ("[tool.backburn.memorize]\nscope = 'some'", "Invalid enum value 'some' - at `scope`\n  One of: all, changed."),
+        ("[tool.backburn]\ninstall = 3", "pyproject.toml: [tool.backburn]: Expected `str`, got `int`"),
         ("not toml", "pyproject.toml"),
     ],
 )

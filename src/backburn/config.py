@@ -7,9 +7,9 @@ import difflib
 import re
 import shlex
 import tomllib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, get_args
 
 import msgspec
 
@@ -84,7 +84,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         if training:
             table |= self.overlays.get(training, {}).get(name, {})
             where += f" or [tool.backburn.trainings.{training}.{name}]"
-        config = _convert(table, schema, where)
+        inherited = {*self.project} - {*self.stages.get(name, {})}
+        config = _convert(table, schema, where, inherited)
         extra = {key: value for key, value in (given or {}).items() if value is not None}
         if training and "training" in fields:
             extra["training"] = self.trainings[training]
@@ -122,6 +123,7 @@ def load(root: Path, schemas: Mapping[str, type[msgspec.Struct]]) -> Settings:
     if problems:
         raise UserError("\n".join(problems), hint="Remove or correct the keys above.")
     trainings, overlays = {}, {}
+    _check_names(table, schemas)
     for name, entry in table.get("trainings", {}).items():
         own = {key: value for key, value in entry.items() if key not in schemas}
         where = f"[tool.backburn.trainings.{name}]"
@@ -137,6 +139,22 @@ def load(root: Path, schemas: Mapping[str, type[msgspec.Struct]]) -> Settings:
         stages={key: value for key, value in table.items() if key in schemas},
         overlays=overlays,
     )
+
+
+def _check_names(table: Mapping[str, Any], schemas: Mapping[str, type[msgspec.Struct]]) -> None:
+    """A training's name is a folder's; an allowance for what does not exist would be none, in silence."""
+    trainings = table.get("trainings", {})
+    for name in trainings:
+        if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_-]*", name):
+            where = f"{FILE}: [tool.backburn.trainings.{name!r}]"
+            raise UserError("a training's name is letters, digits, - and _", where=where, hint="It names a folder.")
+    for entry in table.get("allow", []):
+        stage, where = str(entry.get("check", "")).partition("/")[0], f"{FILE}: [[tool.backburn.allow]]"
+        if "check" in entry and stage not in schemas:
+            raise UserError(f"no stage is called {stage!r}", where=where, hint=_nearest(stage, schemas))
+        if entry.get("training", "") not in ("", *trainings):
+            training = str(entry["training"])
+            raise UserError(f"no training is called {training!r}", where=where, hint=_nearest(training, trainings))
 
 
 _EXAMPLE = 'For example: command = "python -m digits.train fit"'
@@ -208,14 +226,24 @@ def _unknown(table: Mapping[str, Any], known: set[str], where: str) -> Iterator[
 
 def _nearest(key: str, known: Mapping[str, Any] | set[str]) -> str:
     close = difflib.get_close_matches(key, list(known), n=1)
-    return f"Did you mean {close[0]!r}?" if close else f"Known: {', '.join(sorted(known))}."
+    return f"Did you mean {close[0]!r}?" if close else f"Known: {', '.join(sorted(known)) or 'none'}."
 
 
-def _convert(table: Mapping[str, Any], schema: type[S], where: str) -> S:
+def _convert(table: Mapping[str, Any], schema: type[S], where: str, inherited: Collection[str] = ()) -> S:
     try:
         return msgspec.convert(table, schema, dec_hook=_decode)
     except (msgspec.ValidationError, ValueError) as error:
-        raise UserError(str(error).replace("`$.", "`"), where=f"{FILE}: {where}") from error
+        place = re.search(r"`\$\.([\w-]+)", str(error))
+        where = "[tool.backburn]" if place and place[1] in inherited else where
+        said = str(error).replace("`$.", "`")
+        hint = _choices(schema, place[1]) if place and "Invalid enum value" in said else ""
+        raise UserError(said, where=f"{FILE}: {where}", hint=hint) from error
+
+
+def _choices(schema: type[msgspec.Struct], key: str) -> str:
+    """Say what a key may be, where its type lists it."""
+    (field,) = (one for one in msgspec.structs.fields(schema) if one.encode_name == key)
+    return f"One of: {', '.join(map(str, get_args(field.type) or field.type))}."
 
 
 def _decode(kind: type, value: object) -> object:
