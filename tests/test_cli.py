@@ -66,6 +66,7 @@ def test_json_is_one_document_on_stdout(project):
     done = backburn("unit", "--json", cwd=project)
     document = json.loads(done.stdout)
     assert (document["verdict"], document["report"]["stage"]) == ("pass", "unit")
+    assert document["report"]["outcomes"][0]["verdict"] == "pass"
     assert "✓ unit: pass" in done.stderr
 
 
@@ -113,6 +114,25 @@ def test_asked_wrongly_is_2_and_says_how(project, words, said):
     assert done.returncode == 2
     assert said in done.stderr
     assert "Traceback" not in done.stderr
+    document = json.loads(backburn(*words, "--json", cwd=project).stdout)
+    assert (document["verdict"], document["exit-code"]) == (None, 2)
+    assert said in document["error"]
+
+
+def test_a_wrong_input_of_an_action_reaches_the_annotation(project):
+    done, _, summary = on_github(project, "unit", BACKBURN_UNJUDGED="maybe")
+    assert done.returncode == 2
+    assert "::error title=backburn unit::Invalid value for '--unjudged': 'maybe' is not one of" in done.stderr
+    assert "maybe" in summary
+
+
+def test_paths_and_commands_are_those_of_where_one_stands(project):
+    inner = project / "inner"
+    inner.mkdir()
+    assert "Report: ../build/backburn/unit/report.json" in backburn("unit", cwd=inner).stdout
+    (project / "test_one.py").write_text("def test_one():\n    assert 1 == 2\n")
+    done = backburn("unit", "-C", project.name, cwd=project.parent)
+    assert f"then `backburn unit -C '{project.name}'`" in done.stdout
 
 
 def test_a_mistake_in_the_configuration_reaches_the_summary(project):

@@ -108,6 +108,8 @@ def test_a_sound_stage_passes_and_leaves_its_report_and_evidence(toy):
     assert evidence.load(folder / "report.json", Report) == report
     assert evidence.load(folder / "evidence.json", Evidence) == Evidence()
     assert report.folder == "ml/build/backburn/toy"
+    untracked = subprocess.run(["git", "status", "--porcelain"], cwd=toy.root, capture_output=True, text=True).stdout
+    assert "build" not in untracked
 
 
 def test_a_failed_check_names_a_file_of_the_repository_and_silences_what_follows(toy):
@@ -116,7 +118,7 @@ def test_a_failed_check_names_a_file_of_the_repository_and_silences_what_follows
     outcomes = by_name(report)
     assert outcomes["loss-is-low"].findings[0].file == "ml/src/model.py"
     assert outcomes["loss-is-steady"].skipped == "after loss-is-low"
-    assert outcomes["loss-is-smooth"].skipped == "after loss-is-steady"
+    assert outcomes["loss-is-smooth"].skipped == "after loss-is-low"  # the cause, not the link before
 
 
 def test_skip_unjudged_and_generated_checks(toy):
@@ -210,7 +212,8 @@ def test_what_a_team_accepts_does_not_fail_and_warns_once_expired(toy, until, le
 
 
 def test_an_allowance_for_another_training_or_check_is_none(toy):
-    report = toy(lambda config, root, out: Evidence(loss=9), ALLOW + "training = 'digits'")
+    digits = "training = 'digits'\n[tool.backburn.trainings.digits]\ncommand = 'x'"
+    report = toy(lambda config, root, out: Evidence(loss=9), ALLOW + digits)
     assert report.verdict is Verdict.FAIL
 
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import html
+import os
+import shlex
 import shutil
 import signal
 import sys
@@ -142,12 +145,14 @@ def _run_stage(name: str, asked: pipeline.Asked, *, as_json: bool, warn: bool) -
 def _publish(report: Report, path: Path, actions: Actions, *, as_json: bool, warned: bool) -> None:
     """To stdout (or, beside a JSON document, stderr), the annotations, the summary and the step's outputs."""
     if as_json:
-        click.echo(evidence.dumps({"verdict": report.verdict.value, "report": evidence.plain(report)}), nl=False)
+        click.echo(evidence.dumps(_document(report)), nl=False)
     stream = sys.stderr if as_json else sys.stdout
     look = Look(
         width=min(140, shutil.get_terminal_size((100, 24)).columns),
         colour=stream.isatty() or actions.running,
         unjudged=Level.WARNING if warned else Level.ERROR,
+        again=shlex.join(["backburn", *click.get_current_context().obj]),
+        folder=os.path.relpath(path.parent),
     )
     render = {name: renderer.render([report], look) for name, renderer in _renderers(actions.running)}
     with commands_stopped(stream, actions.running):
@@ -164,10 +169,18 @@ def _renderers(all_of_them: bool) -> Iterator[tuple[str, catalog.Renderer]]:
             yield name, renderer
 
 
+def _document(report: Report) -> dict[str, Any]:
+    """The report as `--json` prints it: with the verdicts, which the file leaves to be derived."""
+    plain = evidence.plain(report)
+    for told, outcome in zip(plain["outcomes"], report.outcomes, strict=True):
+        told["verdict"] = outcome.verdict.value
+    return {"verdict": report.verdict.value, "report": plain}
+
+
 def _outputs(report: Report, path: Path) -> dict[str, str]:
     """`verdict`, `report`, `folder` (both absolute), and the first training's figures, `best loss` as `best-loss`."""
     outputs = {"verdict": report.verdict.value, "report": str(path), "folder": str(path.parent)}
-    for figure in reversed(report.figures):
+    for figure in (one for one in report.figures if one.training == report.figures[0].training):
         outputs[figure.name.replace(" ", "-")] = figure.text if figure.value is None else str(figure.value)
     return outputs
 
@@ -220,12 +233,13 @@ def _interrupt(number: int, frame: object) -> None:
 def _guarded(argv: list[str]) -> int:
     """The one boundary: the user's mistake, an interrupt and a bug of ours are three different exits."""
     try:
-        return int(cli.main(args=argv, prog_name="backburn", standalone_mode=False, auto_envvar_prefix=None) or 0)
+        return int(cli.main(args=argv, prog_name="backburn", standalone_mode=False, obj=argv) or 0)
     except click.ClickException as error:
         error.show()
-        return ASKED_WRONGLY
+        return _told(argv, error.format_message(), ASKED_WRONGLY)
     except UserError as error:
-        return _asked_wrongly(argv, error)
+        click.echo(f"error: {error}", err=True)
+        return _told(argv, str(error), ASKED_WRONGLY)
     except Interrupted as error:
         click.echo(str(error), err=True)
         return error.exit_code
@@ -234,14 +248,18 @@ def _guarded(argv: list[str]) -> int:
         return 128 + signal.SIGPIPE
     except Exception:
         traceback.print_exc()
-        click.echo(f"This is a bug of backburn {__version__}, not of your code: please report it.", err=True)
-        return OUR_BUG
+        said = f"This is a bug of backburn {__version__}, not of your code: please report it."
+        click.echo(said, err=True)
+        return _told(argv, said, OUR_BUG)
 
 
-def _asked_wrongly(argv: list[str], error: UserError) -> int:
-    click.echo(f"error: {error}", err=True)
+def _told(argv: list[str], said: str, code: int) -> int:
+    """What ended a verb before it had a report, where its readers look: the JSON, an annotation, the summary."""
+    if "--json" in argv:
+        click.echo(evidence.dumps({"verdict": None, "error": said, "exit-code": code}), nl=False)
     actions = Actions.from_environ()
     if actions.running:
-        click.echo(command("error", str(error), title=f"backburn {argv[0]}"), err=True)
-        actions.write_summary(f"### ❌ {argv[0]}: asked wrongly\n\n```text\n{error}\n```\n")
-    return ASKED_WRONGLY
+        verb = argv[0] if argv else "backburn"
+        click.echo(command("error", said, title=f"backburn {verb}"), err=True)
+        actions.write_summary(f"### ❌ {verb}: exit code {code}\n\n<pre>{html.escape(said, quote=False)}</pre>\n")
+    return code

@@ -128,7 +128,8 @@ def _conclude(check: Check, name: str, seen: Any, own: Any, training: str, earli
     }
     for before in getattr(check, "after", ()):
         if before in earlier and _stands_first(earlier[before]):
-            return Outcome(**about, skipped=f"after {before}")
+            root = earlier[before].skipped or f"after {before}"
+            return Outcome(**about, skipped=root)
     try:
         return Outcome(**about, findings=tuple(check(seen, own)))
     except Skip as reason:
@@ -193,6 +194,7 @@ def _alone(folder: Path, name: str) -> Iterator[None]:
     """One `backburn <stage>` at a time in one folder: a second would empty the first one's evidence."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
+        (folder / ".gitignore").write_text("*\n", encoding="utf-8")  # not every project ignores build/
         stream = (folder / f".{name}.lock").open("w")
     except OSError as error:
         raise UserError(

@@ -142,11 +142,16 @@ def _badness(outcome: Outcome) -> int:
 
 @dataclass(frozen=True, kw_only=True)
 class Look:
-    """What a renderer is told beside the reports: columns, colours, and how bad it is that one is unjudged."""
+    """What a renderer is told beside the reports: columns, colours, and how bad it is that one is unjudged.
+
+    `again` is the command that was typed, `folder` the way to a report's folder from where its reader stands.
+    """
 
     width: int = 100
     colour: bool = False
     unjudged: Level = Level.ERROR
+    again: str = ""
+    folder: str = ""
 
 
 # A check is a pure function (evidence, config) -> findings. It may carry `after`, set by the decorator below, and

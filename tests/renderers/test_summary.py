@@ -22,6 +22,7 @@ def test_nothing_from_a_training_becomes_markup():
     assert "@team" not in text
     table = [line for line in text.splitlines() if line.startswith("| ❌")]
     assert table == [line for line in table if line.count(" | ") == 3]
+    assert "<summary>error: memorize/loss-falls <code>src/a, b:c/mödel.py:7</code></summary>" in text
     fenced = text.split("````")
     assert len(fenced) == 3
     assert "</details>" in fenced[1]

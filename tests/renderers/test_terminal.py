@@ -10,6 +10,8 @@ def test_the_verdict_then_the_cause_then_what_to_do():
     assert lines[2].startswith("    50% of <b>ünïcode</b>, a|b: `x` @team")
     assert "    → Lower the <lr>, then `backburn memorize`." in lines
     assert "    │ Traceback" in lines
+    failed = next(line for line in lines if line.startswith("  ✗"))
+    assert "The loss falls." not in failed  # the claim of a failed check is what does not hold
     assert lines[-1].startswith("  Next: mend memorize/loss-falls, then `backburn memorize`.")
 
 

@@ -83,7 +83,8 @@ def _details(report: Report) -> Iterator[str]:
 
 def _detail(outcome: Outcome, finding: Finding) -> str:
     where = f"{finding.file}:{finding.line}" if finding.line else finding.file
-    head = " ".join(part for part in (_text(outcome.check), f"<code>{_text(where)}</code>" if where else "") if part)
+    # Inside <summary> GitHub reads HTML, not Markdown: a backslash would be shown.
+    head = html.escape(outcome.check) + (f" <code>{html.escape(where)}</code>" if where else "")
     lines = [f"<details><summary>{finding.level.value}: {head}</summary>", "", _text(finding.message, keep_lines=True)]
     if finding.hint:
         lines += ["", f"**What to do:** {_text(finding.hint, keep_lines=True)}"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import textwrap
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -36,11 +37,11 @@ def render(reports: Sequence[Report], look: Look = Look()) -> str:
         emoji=False,
     )
     for report in reports:
-        _report(console, report)
+        _report(console, report, look)
     return stream.getvalue()
 
 
-def _report(console: Console, report: Report) -> None:
+def _report(console: Console, report: Report, look: Look) -> None:
     mark, colour = MARKS[report.verdict]
     console.print(f"{mark} {report.stage}: {report.verdict.value}", style=f"bold {colour}", end="  ")
     console.print(f"{report.question} {report.seconds:.1f} s", style="dim")
@@ -52,7 +53,7 @@ def _report(console: Console, report: Report) -> None:
         console.print(f"    {figure.name}{of_training}: {figure}", style="dim")
     for curve in report.curves:
         console.print(f"    {curve.name} {curve.sparkline()}")
-    console.print(_next(report), style="bold", soft_wrap=True)
+    console.print(_next(report, look), style="bold", soft_wrap=True)
 
 
 def _findings(console: Console, report: Report) -> None:
@@ -68,12 +69,17 @@ def _finding(console: Console, outcome: Outcome, finding: Finding) -> None:
     of_training = f" [{outcome.training}]" if outcome.training else ""
     level = "unjudged" if outcome.verdict is Verdict.UNJUDGED else finding.level.value
     console.print(f"  {level}: {outcome.check}{of_training}{where}", style=COLOURS[finding.level])
-    for line in finding.message.splitlines():
-        console.print(f"    {line}")
-    for line in finding.hint.splitlines():
-        console.print(f"    → {line}")
+    _indented(console, "    ", finding.message)
+    _indented(console, "    → ", finding.hint)
     for line in finding.detail.splitlines()[-30:]:
         console.print(f"    │ {line}", style="dim", soft_wrap=True)
+
+
+def _indented(console: Console, first: str, text: str) -> None:
+    """Every line of `text` behind `first`, wrapped so that it stays in its column."""
+    for line in text.splitlines():
+        wrap = textwrap.TextWrapper(console.width, first, " " * len(first), break_long_words=False)
+        console.print(wrap.fill(line), soft_wrap=True)
 
 
 def _outcome(console: Console, outcome: Outcome) -> None:
@@ -82,14 +88,18 @@ def _outcome(console: Console, outcome: Outcome) -> None:
     seconds = "" if outcome.seconds is None else f"  {outcome.seconds:.2f} s"
     reason = outcome.unjudged or outcome.skipped
     said = f"{outcome.verdict.value}: {reason}" if reason else outcome.claim
+    if outcome.verdict is Verdict.FAIL:  # its claim is what does not hold
+        said = outcome.findings[0].message.partition("\n")[0]
     console.print(f"  {mark} {outcome.check}{of_training}", style=colour, end="  ")
     console.print(f"{said}{seconds}", style="dim")
 
 
-def _next(report: Report) -> str:
+def _next(report: Report, look: Look) -> str:
+    again, folder = look.again or f"backburn {report.stage}", look.folder or report.folder
     if report.interrupted:
-        return f"  Next: run `backburn {report.stage}` again; it was {report.interrupted}."
+        return f"  Next: `{again}` once more; it was {report.interrupted}."
     first = report.worst_first[0] if report.outcomes else None
     if first is None or first.verdict in (Verdict.PASS, Verdict.SKIP):
-        return f"  Next: nothing to mend. Report: {report.folder}/report.json"
-    return f"  Next: mend {first.check}, then `backburn {report.stage}`. Evidence: {report.folder}/"
+        return f"  Next: nothing to mend. Report: {folder}/report.json"
+    do = "mend" if first.verdict is Verdict.FAIL else "see what keeps from judging"
+    return f"  Next: {do} {first.check}, then `{again}`. Evidence: {folder}/"
