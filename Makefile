@@ -21,6 +21,8 @@ demo: $(VENV) ## Bake a project and rehearse its workflows here, with the real a
 	@printf '%s\n' '' 'demo 2/2: rehearse its push and gpu workflows. Once, this installs the hooks of the project (60 MB)' \
 	  'and its environment (torch, Lightning and scikit-learn again, from what pip has), into build/cache'
 	BACKBURN_CACHE=$(CURDIR)/build/cache .venv/bin/backburn rehearse push gpu -C $(PROJECT) --toolkit .
+	@printf '%s\n' '' 'Now break it: let $(PROJECT)/src/digits/model.py end in `return -loss`, and see' \
+	  '  BACKBURN_CACHE=build/cache .venv/bin/backburn rehearse gpu --dirty -C $(PROJECT)'
 
 .PHONY: test
 test: $(VENV) ## Run the test suite; ARGS go to pytest (ARGS='-m slow' for what CI adds)
