@@ -205,15 +205,33 @@ def test_what_is_cut_short_is_a_failure_that_names_the_test(ask, body, said, lin
 @pytest.mark.parametrize(
     ("files", "said", "place"),
     [
-        ({"tests/conftest.py": "\nimport not_there\n"}, "could not start", ("tests/conftest.py", 2)),
-        ({"pytest.ini": "[pytest]\naddopts = --not-an-option\n"}, "could not start", ("", 0)),
-        ({"conftest.py": "def pytest_collection_finish():\n    raise OSError('x')\n"}, "internal error", ("", 0)),
+        (
+            {"tests/conftest.py": "\nimport not_there\n"},
+            "could not start (exit code 4): ModuleNotFoundError: No module named 'not_there'",
+            ("tests/conftest.py", 2),
+        ),
+        (
+            {"pytest.ini": "[pytest]\naddopts = --not-an-option\n"},
+            "could not start (exit code 4): unrecognized arguments: --not-an-option",
+            ("", 0),
+        ),
+        (
+            {"conftest.py": "def pytest_collection_finish():\n    raise OSError('x\\n  on two lines')\n"},
+            "internal error (exit code 3): OSError: x",
+            ("conftest.py", 2),
+        ),
+        (
+            {"tests/test_end.py": "import sys\nsys.exit(3)\n"},
+            "internal error (exit code 3): SystemExit: 3",
+            ("tests/test_end.py", 2),
+        ),
     ],
 )
 def test_a_project_that_pytest_cannot_start_with(ask, files, said, place):
     _, outcomes = ask(SOUND_FILES | files)
     (finding,) = outcomes["pytest-ran-to-its-end"].findings
     assert said in finding.message and (finding.file, finding.line) == place and finding.detail
+    assert "\n" not in finding.message
 
 
 @pytest.mark.parametrize(

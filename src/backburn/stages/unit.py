@@ -39,7 +39,8 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 
 
 class Evidence(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What one pytest call did. `whole`: its JUnit file is; `stopped`: what it said when it stopped early."""
+    """What one pytest call did. `whole`: its JUnit file is; `stopped`: what it said when it stopped early; `cause`: the
+    error that kept it from starting or from going on."""
 
     kind: str = "unit"
     schema: int = 1
@@ -50,6 +51,7 @@ class Evidence(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     timed_out: bool = False
     whole: bool = False
     stopped: str = ""
+    cause: str = ""
     last: str = ""
     file: str = ""
     line: int = 0
@@ -81,6 +83,7 @@ def gather(config: Config, root: Path, out: Path) -> Evidence:
         seconds=done.seconds,
         timed_out=done.timed_out,
         stopped=_stopped(text),
+        cause=_cause(text),
         last=_last_started(text),
         file=file,
         line=line,
@@ -118,10 +121,22 @@ def _error(text: str) -> str:
     return "\n".join(line for line in text.splitlines() if re.match(r"ERROR: (?!usage)|.*: error: ", line))
 
 
+_STACK = re.compile(  # the running thread's, by faulthandler; a conftest's that could not be loaded; pytest's own
+    r"^Current thread .*(?:\n  File .*)*|^ImportError while loading conftest .*(?:\n.*)*|^INTERNALERROR> .*(?:\nINTER.*)*",
+    re.M,
+)
+
+
 def _stack(text: str) -> str:
-    """What faulthandler printed of the running thread, outermost call last; or why a conftest could not be loaded."""
-    found = re.search(r"^Current thread .*(?:\n  File .*)*|^ImportError while loading conftest .*(?:\n.*)*", text, re.M)
-    return found[0] if found else ""
+    """Where the process ended, outermost call last in a crash, first in an error."""
+    found = _STACK.search(text)
+    return found[0].replace("INTERNALERROR> ", "") if found else ""
+
+
+def _cause(text: str) -> str:
+    """The error below pytest's own stack or a conftest's, or the option that it refuses; in one line."""
+    said = re.findall(r"^(?:E   )?((?:\w+\.)*[A-Z]\w*(?:: .*)?)$", _stack(text), re.M)
+    return said[-1] if said else re.sub(r"^(?:ERROR|.*: error): ", "", _error(text).partition("\n")[0])
 
 
 def _stopped(text: str) -> str:
@@ -169,7 +184,7 @@ def pytest_ran_to_its_end(seen: Evidence, config: Config) -> Iterator[Finding]:
     elif seen.stopped:
         message = f"pytest was stopped: {seen.stopped}"
     elif seen.code in (3, 4) or (seen.code == 2 and not seen.failed):
-        message = f"{_ENDINGS[seen.code]} (exit code {seen.code})"
+        message = f"{_ENDINGS[seen.code]} (exit code {seen.code})" + (f": {seen.cause}" if seen.cause else "")
     elif not seen.whole:
         message = f"pytest was cut short ({ended}){during}: there is no whole JUnit file"
         hint = "A test ended the process (a crash in native code, os._exit, or the machine ran out of memory)."
