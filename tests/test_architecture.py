@@ -23,6 +23,7 @@ FLOORS = {
     "evidence": 1,
     "process": 1,
     "github": 1,
+    "installers": 1,
     "linters": 1,
     "junit": 1,
     "git": 1.2,

@@ -11,7 +11,6 @@ import fcntl
 import hashlib
 import json
 import os
-import re
 import shutil
 import sys
 import time
@@ -19,7 +18,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from . import github, process
+from . import github, installers, process
 from .dependencies import Project, text_of, uv_for
 from .errors import Unjudged, UserError
 
@@ -34,22 +33,6 @@ _PROBE = """import json, platform, sys, sysconfig
 print(json.dumps([sys.version_info[:3], platform.python_implementation(), sysconfig.get_platform(), sys.prefix,
 sys.base_prefix]))"""
 _WAIT = "import fcntl, sys; fcntl.flock(open(sys.argv[1]), fcntl.LOCK_EX)"
-
-# What an installer prints when the machine or the network is at fault, not the project: unjudged.
-_MACHINE = {
-    "the disk is full": r"No space left on device|Disk quota exceeded|\(os error 28\)",
-    "memory ran out": r"MemoryError|Cannot allocate memory",
-    "the package index could not be reached": (
-        r"NewConnectionError|NameResolutionError|ConnectTimeoutError|ReadTimeoutError|ConnectionResetError|"
-        r"Max retries exceeded|Connection (refused|reset|aborted)|Temporary failure in name resolution|"
-        r"Name or service not known|Read timed out|RemoteDisconnected|IncompleteRead|ProxyError|dns error|"
-        r"error sending request|operation timed out"
-    ),
-    "the package index answered with an error": r"\b(429|50\d) (Client|Server) Error|Too Many Requests|HTTP error 50\d",
-    "the package index refused the credentials": r"\b(401|403) Client Error|HTTP error 40[13]|User for .* : ?EOFError",
-    "the index's certificate is not trusted": r"CERTIFICATE_VERIFY_FAILED|SSLError|invalid peer certificate",
-    "this Python cannot make virtual environments": r"ensurepip is not available|No module named (venv|ensurepip)",
-}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -337,9 +320,8 @@ def failure(label: str, done: process.Finished, start: int = 0) -> Unjudged | Us
     hint = f"The whole output is in {done.log}."
     if done.timed_out:
         return Unjudged(f"{label}: no end after {_LIMIT:.0f} s", hint=hint, detail=done.tail())
-    for cause, signature in _MACHINE.items():
-        if re.search(signature, output):
-            return Unjudged(f"{label}: {cause}", hint=hint, detail=done.tail())
+    if fault := installers.machine(output):
+        return Unjudged(f"{label}: {fault}", hint=hint, detail=done.tail())
     if done.code < 0:
         return Unjudged(f"{label}: ended by signal {-done.code}", hint=hint, detail=done.tail())
     return UserError(f"{label} failed (exit code {done.code})\n{done.tail(15)}", hint=f"Mend the requirement. {hint}")
