@@ -324,4 +324,5 @@ def failure(label: str, done: process.Finished, start: int = 0) -> Unjudged | Us
         return Unjudged(f"{label}: {fault}", hint=hint, detail=done.tail())
     if done.code < 0:
         return Unjudged(f"{label}: ended by signal {-done.code}", hint=hint, detail=done.tail())
-    return UserError(f"{label} failed (exit code {done.code})\n{done.tail(15)}", hint=f"Mend the requirement. {hint}")
+    why = installers.cause(output) or f"failed (exit code {done.code})"
+    return UserError(f"{label}: {why}\n{done.tail(15)}", hint=f"Mend the requirement. {hint}")
