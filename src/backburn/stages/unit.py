@@ -39,8 +39,9 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 
 
 class Evidence(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What one pytest call did. `whole`: its JUnit file is; `stopped`: what it said when it stopped early; `cause`: the
-    error that kept it from starting or from going on."""
+    """What one pytest call did. `whole`: its JUnit file is; `stopped`: what it said when a test or a plugin ended it;
+    `cause`: the error that kept it from starting or from going on.
+    """
 
     kind: str = "unit"
     schema: int = 1
@@ -122,7 +123,8 @@ def _error(text: str) -> str:
 
 
 _STACK = re.compile(  # the running thread's, by faulthandler; a conftest's that could not be loaded; pytest's own
-    r"^Current thread .*(?:\n  File .*)*|^ImportError while loading conftest .*(?:\n.*)*|^INTERNALERROR> .*(?:\nINTER.*)*",
+    r"^Current thread .*(?:\n  File .*)*|^ImportError while loading conftest .*(?:\n.*)*"
+    r"|^INTERNALERROR> .*(?:\nINTERNALERROR>.*)*",
     re.M,
 )
 
