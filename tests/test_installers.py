@@ -49,3 +49,9 @@ def test_whose_fault_it_is_and_the_line_that_says_why(output, machine, cause, ab
     assert installers.machine(output) == machine
     assert installers.cause(output).startswith(cause) and bool(installers.cause(output)) == bool(cause)
     assert installers.asks_for_what_is_not_there(output) is absent
+
+
+def test_a_full_machine_is_told_in_any_output_and_a_network_only_in_an_installer_s():
+    assert installers.full("cc1plus: OSError: No space left on device") == "the disk is full"
+    assert installers.full("MemoryError") == "memory ran out"
+    assert installers.full(UNREACHED) == ""

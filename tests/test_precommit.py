@@ -163,11 +163,37 @@ def test_skip_names_a_hook(project):
         run(project, hook("black", "true"), skip=["blakc"])
 
 
+def python_hook(identity, *needs):
+    return {"id": identity, "name": "x", "language": "python", "entry": "x", "additional_dependencies": list(needs)}
+
+
 def test_hooks_that_cannot_be_installed(project, monkeypatch, tmp_path):
+    """Not the config's fault: the hook and the cause are named."""
     monkeypatch.setenv("PRE_COMMIT_HOME", str(tmp_path / "empty"))
-    with pytest.raises(Unjudged, match="could not get the hooks ready") as caught:
-        run(project, {"id": "x", "name": "x", "language": "python", "entry": "x", "additional_dependencies": ["./no"]})
-    assert "./no" in caught.value.detail
+    for name, value in {"CONFIG_FILE": os.devnull, "INDEX_URL": "http://127.0.0.1:9/", "RETRIES": "1"}.items():
+        monkeypatch.setenv(f"PIP_{name}", value)
+    monkeypatch.delenv("PIP_EXTRA_INDEX_URL", raising=False)
+    with pytest.raises(Unjudged, match="could not get the hook 'odd' ready: the package index could not be") as caught:
+        run(project, hook("good", "true"), python_hook("odd", "iniconfig"))
+    assert "127.0.0.1" in caught.value.detail
+    unreached = {"repo": "https://127.0.0.1:9/x/y", "rev": "1", "hooks": [{"id": "z"}]}
+    (project / precommit.FILE).write_text(yaml.safe_dump({"repos": [unreached]}))
+    with pytest.raises(Unjudged, match="hooks of https://127.0.0.1:9/x/y ready: the repository could not be reached"):
+        precommit.run(project / precommit.FILE, project, tmp_path, files=None, skip=(), timeout=60)
+
+
+@pytest.mark.parametrize(
+    ("need", "said"),
+    [
+        ("iniconfig==9.9.9", "the hook 'odd': No matching distribution found for iniconfig==9.9.9"),
+        ("./no", "the hook 'odd': Invalid requirement: './no'"),
+    ],
+)
+def test_a_requirement_that_nothing_meets_is_the_config_s_fault(project, monkeypatch, tmp_path, need, said):
+    monkeypatch.setenv("PRE_COMMIT_HOME", str(tmp_path / "empty"))
+    with pytest.raises(UserError, match=said) as caught:
+        run(project, python_hook("odd", need))
+    assert precommit.FILE in str(caught.value)
 
 
 def test_a_repository_of_hooks_with_a_manifest(project, tmp_path):
@@ -186,6 +212,10 @@ def test_a_repository_of_hooks_with_a_manifest(project, tmp_path):
     (project / precommit.FILE).write_text(yaml.safe_dump({"repos": [repo | {"hooks": [{"id": "remoet"}]}]}))
     with pytest.raises(UserError, match="`remoet` is not present"):
         precommit.run(project / precommit.FILE, project, tmp_path, files=None, skip=(), timeout=60)
+    repo["rev"] = "v9.9.9"
+    (project / precommit.FILE).write_text(yaml.safe_dump({"repos": [repo | {"hooks": [{"id": "remote"}]}]}))
+    with pytest.raises(UserError, match=f"the hooks of {source}: pathspec 'v9.9.9' did not match"):
+        precommit.run(project / precommit.FILE, project, tmp_path / "out", files=None, skip=(), timeout=60)
 
 
 def test_before_the_first_commit(tmp_path):

@@ -5,9 +5,11 @@ from __future__ import annotations
 import re
 
 # What is printed when the machine or the network is at fault, not the project: unjudged.
-_MACHINE = {
+_FULL = {
     "the disk is full": r"No space left on device|Disk quota exceeded|\(os error 28\)",
     "memory ran out": r"MemoryError|Cannot allocate memory",
+}
+_MACHINE = _FULL | {
     "the package index could not be reached": (
         r"NewConnectionError|NameResolutionError|ConnectTimeoutError|ReadTimeoutError|ConnectionResetError|"
         r"Max retries exceeded|Connection (refused|reset|aborted)|Temporary failure in name resolution|"
@@ -28,6 +30,11 @@ _ABSENT = re.compile(
     r"|^\s*error: pathspec '.*' did not match any file\(s\) known to git",
     re.M,
 )
+
+
+def full(output: str) -> str:
+    """Whether the disk or the memory is full, as any program says it, not only an installer; empty where neither is."""
+    return next((cause for cause, signature in _FULL.items() if re.search(signature, output)), "")
 
 
 def machine(output: str) -> str:

@@ -23,10 +23,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
-from . import github, linters, process
+from . import github, installers, linters, process
 from .errors import Unjudged, UserError
 
 FILE = ".pre-commit-config.yaml"
@@ -89,7 +90,7 @@ def run(config: Path, top: Path, out: Path, *, files: Sequence[str] | None, skip
     """All hooks of `config`, once, on `files` (absolute; None is every tracked file); fixes stay in the work tree.
 
     Writes `pre-commit.log` and a `.diff` per hook that changed something to `out`. Raises UserError for a config that
-    pre-commit refuses, Unjudged when the hooks cannot be installed.
+    pre-commit refuses or that names a version that does not exist, Unjudged when the hooks cannot be installed.
     """
     mark = f"backburn-{secrets.token_hex(6)}"
     listed, woven = _weave(config, mark)
@@ -112,7 +113,7 @@ def run(config: Path, top: Path, out: Path, *, files: Sequence[str] | None, skip
         opening, sections = _split(log.read_text(encoding="utf-8", errors="replace"), mark)
         log.write_text("".join([opening, *sections]), encoding="utf-8")
         if not sections:
-            raise _unstarted(done, config, env)
+            raise _unstarted(done, opening, _installing(listed, opening), config, env)
         installed = snapshots.time_of(0) - began
         return Ran(
             hooks=tuple(_hooks(listed, sections, out, snapshots)),
@@ -127,7 +128,7 @@ def run(config: Path, top: Path, out: Path, *, files: Sequence[str] | None, skip
 # Weaving
 
 
-def _weave(config: Path, mark: str) -> tuple[list[dict[str, str]], str]:
+def _weave(config: Path, mark: str) -> tuple[list[dict[str, Any]], str]:
     """The config's hooks in order, and the config with ours among them."""
     import yaml  # here: `backburn --help` need not wait for it
 
@@ -146,7 +147,7 @@ def _weave(config: Path, mark: str) -> tuple[list[dict[str, str]], str]:
         raise _refused(config, _environment(()), str(error)) from error
 
 
-def _expect_known(skip: Sequence[str], listed: Sequence[Mapping[str, str]], config: Path) -> None:
+def _expect_known(skip: Sequence[str], listed: Sequence[Mapping[str, Any]], config: Path) -> None:
     known = {hook[key] for hook in listed for key in ("id", "alias") if key in hook}
     if unknown := sorted(set(skip) - known):
         where = "[tool.backburn.hygiene] skip"
@@ -185,16 +186,33 @@ def _environment(skip: Sequence[str]) -> dict[str, str]:
     return env | {"SKIP": ",".join([env.get("SKIP", ""), *skip]).strip(",")}
 
 
-def _unstarted(done: process.Finished, config: Path, env: Mapping[str, str]) -> UserError | Unjudged:
+def _unstarted(
+    done: process.Finished, output: str, what: str, config: Path, env: Mapping[str, str]
+) -> UserError | Unjudged:
     """pre-commit ended before the first hook: by a config that it refuses, or by what it could not install."""
-    said = done.tail()
+    said, whole = done.tail(), f"Its whole output is in {LOG}."
     if done.timed_out:
-        return Unjudged(f"the hooks were not installed after {done.seconds:.0f} s", detail=said)
+        return Unjudged(f"{what}: no end of the installation after {done.seconds:.0f} s", detail=said)
     if absent := _ABSENT.search(said):
         return UserError(absent[1], where=str(config), hint="`pre-commit autoupdate`, or correct the hook's id.")
     if _ASKED_WRONGLY.search(said):
         return _refused(config, env, said)
-    return Unjudged("pre-commit could not get the hooks ready", hint=f"Its whole output is in {LOG}.", detail=said)
+    cause = installers.cause(output)
+    if installers.asks_for_what_is_not_there(output):
+        return UserError(f"{what}: {cause}", where=str(config), hint=f"Correct it there. {whole}")
+    why = installers.machine(output) or cause or f"exit code {done.code}"
+    return Unjudged(f"pre-commit could not get {what} ready: {why}", hint=whole, detail=said)
+
+
+def _installing(listed: Sequence[Mapping[str, Any]], output: str) -> str:
+    """What pre-commit was at when it ended: one hook where its additional dependencies tell, else a repository's."""
+    _, _, command = output.rpartition("An unexpected error has occurred: ")
+    for hook in listed:
+        needs = hook.get("additional_dependencies")
+        if needs and all(repr(str(one)) in command.partition("\n")[0] for one in needs):
+            return f"the hook {hook['id']!r}"
+    started = re.findall(r"^\[INFO\] (?:Initializing|Installing) environment for (.+)\.$", output, re.M)
+    return f"the hooks of {started[-1]}" if started else "the hooks"
 
 
 def _refused(config: Path, env: Mapping[str, str], otherwise: str) -> UserError:
@@ -214,7 +232,7 @@ def _split(text: str, mark: str) -> tuple[str, list[str]]:
 
 
 def _hooks(
-    listed: Sequence[Mapping[str, str]], sections: Sequence[str], out: Path, snapshots: _Snapshots
+    listed: Sequence[Mapping[str, Any]], sections: Sequence[str], out: Path, snapshots: _Snapshots
 ) -> Iterator[Hook]:
     for number, hook in enumerate(listed, start=1):
         section = sections[number - 1] if number <= len(sections) else ""

@@ -103,18 +103,25 @@ def test_findings_carry_place_hint_and_detail():
     assert "pre-commit run flake8" in finding.hint
 
 
+NO_MEMORY = "ended by SIGKILL: most likely the machine ran out of memory"
+SKIPPED, MANUAL = replace(GOOD, status=Status.SKIPPED), replace(GOOD, status=Status.OTHER_STAGE)
+
+
 @pytest.mark.parametrize(
-    ("seen", "check"),
+    ("seen", "check", "said"),
     [
-        (replace(SOUND, hooks=()), "every-hook-ran"),
-        (replace(CUT, code=-9), "every-hook-ran"),
-        (replace(CUT, code=3, tail="OSError: [Errno 28] No space left on device"), "every-hook-ran"),
-        (failed(code=-9), "flake8"),
-        (failed(code=1, tail="fatal: write error: No space left on device"), "flake8"),
+        (replace(SOUND, hooks=()), "every-hook-ran", f"{FILE} lists no hook"),
+        (replace(SOUND, hooks=(SKIPPED, MANUAL)), "every-hook-ran", "every hook was skipped by name"),
+        (replace(SOUND, hooks=(MANUAL,)), "every-hook-ran", "every hook is for another git hook stage"),
+        (replace(CUT, code=-9), "every-hook-ran", f"flake8: {NO_MEMORY}"),
+        (replace(CUT, code=3, tail="[Errno 28] No space left on device"), "every-hook-ran", "flake8: the disk is full"),
+        (failed(code=-9), "flake8", f"flake8: {NO_MEMORY}"),
+        (failed(code=1, tail="write error: No space left on device"), "flake8", "flake8: the disk is full"),
     ],
 )
-def test_what_is_the_machine_s_fault_is_unjudged(seen, check):
-    assert judged(seen)[check].verdict is Verdict.UNJUDGED
+def test_what_is_no_verdict_on_the_project_is_unjudged(seen, check, said):
+    outcome = judged(seen)[check]
+    assert (outcome.verdict, outcome.unjudged) == (Verdict.UNJUDGED, said)
 
 
 def test_a_linter_that_writes_of_memory_is_judged():

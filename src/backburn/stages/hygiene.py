@@ -7,14 +7,13 @@ hook says into findings with file and line. What a hook mends stays mended in th
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Literal
 
 import msgspec
 
-from .. import git, github, precommit, process
+from .. import git, github, installers, precommit, process
 from ..config import Seconds
 from ..errors import Skip, Unjudged, UserError
 from ..precommit import Hook, Status
@@ -101,9 +100,15 @@ def _relative(path: Path, root: Path) -> str:
     return path.relative_to(root).as_posix() if path.is_relative_to(root) else path.as_posix()
 
 
-# What a full machine makes programs say: nobody's code is at fault.
-_MACHINE = re.compile(r"No space left on device|Disk quota exceeded|\(os error 28\)|MemoryError|Cannot allocate memory")
-_KILLED = (-9, 137)  # SIGKILL, which is what the kernel sends when memory runs out
+_KILLED = (-9, 137)  # SIGKILL
+_IDLE = {Status.SKIPPED, Status.OTHER_STAGE}
+
+
+def _lacking(code: int, output: str) -> str:
+    """What the machine ran out of, where a hook ended by that: nobody's code is at fault."""
+    if code in _KILLED:  # the kernel does so, and hardly anybody else
+        return "ended by SIGKILL: most likely the machine ran out of memory"
+    return installers.full(output)
 
 
 def every_hook_ran(seen: Evidence, config: Config) -> Iterator[Finding]:
@@ -115,10 +120,14 @@ def every_hook_ran(seen: Evidence, config: Config) -> Iterator[Finding]:
     if seen.timed_out:
         hint = "Find out why it hangs, or raise `timeout` in [tool.backburn.hygiene]."
         yield Finding(message=f"{said}ended after {config.timeout:g} s, the time limit", hint=hint, detail=seen.tail)
-    elif seen.code in _KILLED or (cut and _MACHINE.search(seen.tail)):
-        raise Unjudged(f"{said}the machine ran out of memory or disk", detail=seen.tail)
+    elif lacking := _lacking(seen.code, seen.tail if cut else ""):
+        raise Unjudged(f"{said}{lacking}", detail=seen.tail)
     elif cut or seen.code not in (0, 1):
         yield Finding(message=f"{said}pre-commit ended with exit code {seen.code}", detail=seen.tail)
+    elif {hook.status for hook in seen.hooks} <= _IDLE:
+        by_name = any(hook.status is Status.SKIPPED for hook in seen.hooks)
+        why = f"was {Status.SKIPPED.value}" if by_name else f"is {Status.OTHER_STAGE.value}"
+        raise Unjudged(f"every hook {why}", hint="Look at SKIP, at `skip` in [tool.backburn.hygiene], and at `stages`.")
 
 
 def hooks(seen: Evidence) -> Iterator[Check]:
@@ -150,8 +159,8 @@ def _check(hook: Hook, identity: str, hooks: Sequence[Hook]) -> Check:
 
 
 def _findings(hook: Hook) -> Iterator[Finding]:
-    if not hook.places and (hook.code in _KILLED or _MACHINE.search(hook.tail)):
-        raise Unjudged(f"{hook.name}: the machine ran out of memory or disk", detail=hook.tail)
+    if not hook.places and (lacking := _lacking(hook.code, hook.tail)):
+        raise Unjudged(f"{hook.name}: {lacking}", detail=hook.tail)
     mend = f"`pre-commit run {hook.id} --all-files` makes the change; commit it." if hook.changed else ""
     for place in hook.places:
         yield Finding(
