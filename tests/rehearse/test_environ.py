@@ -21,7 +21,21 @@ def steps(tmp_path, **more):
     ["LC_ALL", "TZ", "PIP_INDEX_URL", "PRE_COMMIT_HOME", "HTTPS_PROXY", "no_proxy", "SSL_CERT_FILE", "CURL_CA_BUNDLE"],
 )
 def test_what_a_machine_needs_to_build_is_passed_on(tmp_path, name):
-    assert steps(tmp_path, **{name: "kept"})[name] == "kept"
+    assert steps(tmp_path, **{name: "/kept"})[name] == "/kept"
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["BACKBURN_CACHE", "XDG_CACHE_HOME", "PRE_COMMIT_HOME", "PIP_CACHE_DIR", "PIP_CERT", "SSL_CERT_FILE", "HOME"],
+)
+def test_a_relative_path_stays_the_one_that_it_was_where_backburn_was_called(tmp_path, monkeypatch, name):
+    """Steps work in another folder: torch would be installed again there."""
+    monkeypatch.chdir(tmp_path)
+    assert steps(tmp_path, **{name: "build/it"})[name] == str(tmp_path / "build" / "it")
+    assert steps(tmp_path, RUNNER_TOOL_CACHE="tools")["BACKBURN_CACHE"] == str(tmp_path / "tools" / "backburn")
+    assert steps(tmp_path, PIP_CERT="")["PIP_CERT"] == ""
+    links = steps(tmp_path, PIP_FIND_LINKS="wheels https://a.example/x /more")["PIP_FIND_LINKS"]
+    assert links == f"{tmp_path}/wheels https://a.example/x /more"
 
 
 @pytest.mark.parametrize(

@@ -19,6 +19,9 @@ _ALLOWED = re.compile(
     |SSL_CERT_FILE|SSL_CERT_DIR|REQUESTS_CA_BUNDLE|CURL_CA_BUNDLE|GIT_SSL_CAINFO|NODE_EXTRA_CA_CERTS""",
     re.VERBOSE,
 )
+# Steps work in another folder than the one in which these were set.
+_PATHS = re.compile(r"HOME|\w+_(HOME|CACHE|CACHE_DIR|CONFIG_FILE|CERT|CERT_FILE|CERT_DIR|CA_BUNDLE|CAINFO|CA_CERTS)")
+_LISTS = re.compile(r"PIP_(FIND_LINKS|(BUILD_)?CONSTRAINT)")  # with spaces between, as pip reads them; or URLs
 _SECRET = re.compile(r"TOKEN|SECRET|KEY|PASSW|CREDENTIAL", re.I)
 # act gives a step a terminal, GitHub does not: no pager may wait for a key, no colours.
 # act reads a step's terminal on the side, and where the step failed does not wait for it: the last words of 3 in 21
@@ -40,6 +43,7 @@ def steps(environ: Mapping[str, str], scratch: Path, tracking: str) -> dict[str,
     Caches are the user's (pip's, pre-commit's, backburn's), so that a rehearsal does not download torch each time;
     the temporary folder is this rehearsal's. Raises UserError when git or python3 is not on the PATH.
     """
+    environ = {name: _absolute(name, value) for name, value in environ.items()}
     allowed = {k: v for k, v in environ.items() if _ALLOWED.fullmatch(k) and not _SECRET.search(k)}
     home = Path(environ.get("HOME") or Path.home())
     cache = Path(environ.get("XDG_CACHE_HOME") or home / ".cache")
@@ -58,6 +62,12 @@ def steps(environ: Mapping[str, str], scratch: Path, tracking: str) -> dict[str,
         "RUNNER_TRACKING_ID": tracking,
         **_QUIET,
     }
+
+
+def _absolute(name: str, value: str) -> str:
+    if _LISTS.fullmatch(name):
+        return " ".join(one if ":" in one else os.path.abspath(one) for one in value.split())
+    return os.path.abspath(value) if value and _PATHS.fullmatch(name) else value
 
 
 def _shim(scratch: Path, path: str) -> Path:
