@@ -178,6 +178,37 @@ def test_a_job_past_its_limit_failed_and_what_it_took_along_is_unjudged(conclude
     assert made[1][0].detail == "epoch 3"
 
 
+def test_what_would_have_been_skipped_anyway_is_skipped_also_where_act_was_ended(conclude):
+    late = leg(outcome="failure", timed_out=True)
+    jobs = """  one: {timeout-minutes: 0.05}
+  windows: {runs-on: windows-latest}
+  never: {if: "${{ false }}"}
+  after: {needs: never}
+  later: {needs: after}
+  failed: {needs: one}
+  perhaps: {if: vars.X}
+  report: {needs: [one, never], if: always()}
+  fine: {}
+  next: {needs: fine}"""
+    made = conclude(jobs, late, leg("fine"), cut="one timed out")
+    assert [one[2:] for one in brief(made)[1:]] == [
+        ("skip", "skipped: windows-latest cannot be had here"),
+        ("skip", "skipped: false"),
+        ("skip", "skipped: needs never"),
+        ("skip", "skipped: needs after"),
+        ("skip", "skipped: needs one"),
+        ("unjudged", "not reached: one timed out"),
+        ("unjudged", "not reached: one timed out"),
+        ("pass", "every step passed"),
+        ("unjudged", "not reached: one timed out"),
+    ]
+
+
+def test_what_a_job_needs_may_stand_below_it(conclude):
+    made = conclude("  two: {needs: one, if: vars.X}\n  one: {}", leg("one"))
+    assert brief(made)[0] == ("two", "", "skip", "skipped: vars.X")
+
+
 def test_a_job_that_act_forgot_is_unjudged(conclude):
     assert brief(conclude("  one: {}", leg(outcome="")))[0][2:] == ("unjudged", "act ended without a word on it")
 

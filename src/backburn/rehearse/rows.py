@@ -51,40 +51,53 @@ def conclude(told: Told) -> tuple[tuple[Row, ...], tuple[Finding, ...]]:
     """The rows in the workflow's order, and what is to be looked at, the cause before what follows from it."""
     rows: list[Row] = []
     findings: list[Finding] = []
-    good: set[str] = set()
+    legs = {job.id: [leg for leg in told.legs.values() if leg.job == job.id] for job in told.workflow.jobs}
+    good = {name for name, several in legs.items() if several and all(one.outcome == "success" for one in several)}
+    lost = _lost(told, {name for name, several in legs.items() if any(one.outcome == "failure" for one in several)})
     for job in told.workflow.jobs:
-        legs = [leg for leg in told.legs.values() if leg.job == job.id]
-        made = [pair for leg in legs for pair in _leg(told, job, leg)] or [(_silent(told, job, good), ())]
+        made = [pair for leg in legs[job.id] for pair in _leg(told, job, leg)] or [(_silent(told, job, good, lost), ())]
         rows += [row for row, _ in made]
         findings += [finding for _, several in made for finding in several]
-        if legs and all(leg.outcome == "success" for leg in legs):
-            good.add(job.id)
     return tuple(rows), tuple(findings)
 
 
-def _silent(told: Told, job: Job, good: set[str]) -> Row:
-    """A job that act said nothing of is never green."""
-    workflow, first = told.workflow.stem, _stages(told, job)[:1] or [""]
-    unmet = [one for one in job.needs if one not in good]
-    if told.cut or told.complaint:
-        why = f"not reached: {told.cut}" if told.cut else "act refused the workflow"
-        return Row(workflow=workflow, job=job.id, stage=first[0], verdict=Verdict.UNJUDGED, headline=why)
-    if job.elsewhere:
+def _lost(told: Told, failed: set[str]) -> set[str]:
+    """The jobs that cannot have succeeded, whenever act was ended: `failed`, never to run here, or in need of such."""
+    lost = failed | {job.id for job in told.workflow.jobs if job.elsewhere or _is_off(job)}
+    for _ in told.workflow.jobs:  # a need of a need: as often as there are jobs is enough
+        needy = (job for job in told.workflow.jobs if not _REGARDLESS.search(job.condition))
+        lost |= {job.id for job in needy if lost & {*job.needs}}
+    return lost
+
+
+def _is_off(job: Job) -> bool:
+    return job.condition.lower() == "false"
+
+
+def _silent(told: Told, job: Job, good: set[str], lost: set[str]) -> Row:
+    """A job that act said nothing of is never green. Where act was ended, only what it would skip anyway is a skip."""
+    unmet = [one for one in job.needs if (one in lost if told.cut else one not in good)]
+    verdict = Verdict.SKIP
+    if told.complaint:
+        verdict, why = Verdict.UNJUDGED, "act refused the workflow"
+    elif job.elsewhere:
         why = f"skipped: {job.elsewhere} cannot be had here"
     elif unmet and not _REGARDLESS.search(job.condition):
         why = f"skipped: needs {', '.join(unmet)}"
+    elif told.cut and not _is_off(job):
+        verdict, why = Verdict.UNJUDGED, f"not reached: {told.cut}"
     elif job.condition:
         why = f"skipped: {job.condition}"
     else:
-        why = "act said nothing of this job"
-        return Row(workflow=workflow, job=job.id, stage=first[0], verdict=Verdict.UNJUDGED, headline=why)
-    return Row(workflow=workflow, job=job.id, stage=first[0], verdict=Verdict.SKIP, headline=why)
+        verdict, why = Verdict.UNJUDGED, "act said nothing of this job"
+    stage = next(iter(_stages(told, job)), "")
+    return Row(workflow=told.workflow.stem, job=job.id, stage=stage, verdict=verdict, headline=why)
 
 
 def _leg(told: Told, job: Job, leg: Leg) -> Iterator[tuple[Row, tuple[Finding, ...]]]:
     """The rows of one leg: one per stage, and one for the job itself where no stage accounts for how it ended."""
     if leg.unsupported or job.elsewhere:
-        yield _silent(told, job, set(job.needs)), ()
+        yield _silent(told, job, set(job.needs), set()), ()
         return
     reports, broken = _reports(told, leg)
     stages = list(dict.fromkeys([*_stages(told, job), *reports]))
