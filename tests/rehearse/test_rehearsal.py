@@ -191,6 +191,9 @@ def test_ctrl_c_ends_everything_and_removes_what_was_temporary(place, tmp_path):
     child = subprocess.Popen([sys.executable, "-c", program, str(here.folder)], env=environ)
     try:
         until(lambda: len(sleeping("86398")) == 2)
+        with pytest.raises(UserError, match="another rehearsal is at work"):
+            here.rehearse()
+        assert len(sleeping("86398")) == 2
         child.send_signal(signal.SIGINT)
         assert child.wait(10) == 130
     finally:
@@ -289,6 +292,17 @@ def test_without_a_name_all_that_a_push_or_pull_request_triggers(place, tmp_path
     outside.write_text(f"on: {{schedule: [{{cron: '1 2 * * *'}}]}}\n{job}")
     made = here.rehearse("nightly", str(outside))
     assert [(row.workflow, str(row.verdict)) for row in made.rows] == [("nightly", "pass"), ("outside", "pass")]
+
+
+def test_workflows_come_in_the_order_asked_else_those_of_rare_runners_last(place):
+    job = "steps: [{run: 'true'}]}}\n"
+    here = place(
+        gpu="on: push\njobs: {one: {runs-on: [self-hosted, gpu], " + job,
+        push="on: push\njobs: {one: {runs-on: ubuntu-24.04, " + job,
+    )
+    assert [row.workflow for row in here.rehearse().rows] == ["push", "gpu"]
+    for asked in (("push", "gpu"), ("gpu", "push")):
+        assert tuple(row.workflow for row in here.rehearse(*asked).rows) == asked
 
 
 def test_a_workflow_that_act_refuses_is_unjudged_and_says_why(place):

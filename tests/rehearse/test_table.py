@@ -38,3 +38,9 @@ def test_the_verdict_is_the_worst_that_was_judged_and_never_green_by_default():
     for given, expected in verdict.items():
         assert rehearsal(*given).verdict is expected
         assert render(rehearsal(*given))
+
+
+def test_a_rehearsal_as_a_fork_says_what_it_is():
+    said = "This is how a pull request from a fork looks"
+    for verdict in (Verdict.PASS, Verdict.FAIL, Verdict.UNJUDGED):
+        assert said in render(rehearsal(verdict, fork=True)) and said not in render(rehearsal(verdict))

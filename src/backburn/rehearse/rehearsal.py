@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import json
 import os
 import secrets
@@ -58,13 +60,14 @@ class Options:
 
 @dataclass(frozen=True, kw_only=True)
 class Rehearsal:
-    """What came of it. `folder` holds act's stream, a log and the artifacts of each workflow."""
+    """What came of it. `folder` holds act's stream, a log and the artifacts of each workflow; `fork`: as from one."""
 
     rows: tuple[Row, ...]
     findings: tuple[Finding, ...]
     notes: tuple[str, ...]
     not_pushed: tuple[str, ...]
     folder: Path
+    fork: bool = False
 
     @property
     def verdict(self) -> Verdict:
@@ -84,7 +87,10 @@ def rehearse(root: Path, workflows: tuple[str, ...], options: Options, say: Say)
     """
     act.locate()
     folder = root.absolute() / "build" / "rehearsal"
-    with tempfile.TemporaryDirectory(prefix="backburn-rehearsal-", ignore_cleanup_errors=True) as name:
+    with (
+        _alone(folder),
+        tempfile.TemporaryDirectory(prefix="backburn-rehearsal-", ignore_cleanup_errors=True) as name,
+    ):
         scratch = Path(name).resolve()
         project = clone.project(root.absolute(), scratch / "clone", dirty=options.dirty)
         plan = [(one, one.event(options.asked)) for one in _plan(root.absolute(), project, workflows, options)]
@@ -99,7 +105,27 @@ def rehearse(root: Path, workflows: tuple[str, ...], options: Options, say: Say)
         notes=notes,
         not_pushed=project.not_pushed,
         folder=folder,
+        fork=options.fork,
     )
+
+
+@contextlib.contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    """One rehearsal at a time of one project: a second would empty the first one's folders. Makes git ignore them."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / ".gitignore").write_text("*\n", encoding="utf-8")
+        stream = (folder / ".lock").open("w")
+    except OSError as error:
+        hint = "rehearse keeps there what came of it."
+        raise UserError(f"cannot write: {error.strerror}", where=str(folder), hint=hint) from error
+    with stream:
+        try:
+            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            hint = "Wait for it to end, or use another checkout."
+            raise UserError("another rehearsal is at work in this folder", where=str(folder), hint=hint) from error
+        yield
 
 
 @dataclass(kw_only=True)
@@ -175,7 +201,6 @@ class _Stage:
         kept = self.folder / one.stem
         shutil.rmtree(kept, ignore_errors=True)
         (kept / "artifacts").mkdir(parents=True)
-        (self.folder / ".gitignore").write_text("*\n", encoding="utf-8")
         return kept
 
     def _cache(self) -> Path:
@@ -201,7 +226,7 @@ def _pairs(words: Iterable[str], shape: str) -> Iterator[tuple[str, str]]:
 
 
 def _plan(root: Path, project: clone.Project, asked: tuple[str, ...], options: Options) -> list[Workflow]:
-    """The workflows to rehearse, as they stand in the clone, no two of one name."""
+    """The workflows to rehearse, as they stand in the clone, in the order asked, no two of one name."""
     if asked:
         found = [_read(_find(root, project.folder, name), project.folder) for name in dict.fromkeys(asked)]
     else:
@@ -211,10 +236,16 @@ def _plan(root: Path, project: clone.Project, asked: tuple[str, ...], options: O
         if not found:
             listed = ", ".join(sorted(triggers))
             raise UserError(f"no committed workflow runs on {listed}", where=str(_FOLDER), hint="Name a file.")
+        found.sort(key=_is_rare)
     stems = [one.stem for one in found]
     if len(stems) != len(set(stems)):
         raise UserError(f"two workflows have the same name: {', '.join(stems)}", hint="Rehearse them one by one.")
     return found
+
+
+def _is_rare(one: Workflow) -> bool:
+    """Whether a runner of one's own is needed: what anybody's runner does comes first, being the quicker answer."""
+    return any("self-hosted" in job.labels for job in one.jobs)
 
 
 def _find(root: Path, folder: Path, name: str) -> Path:

@@ -16,6 +16,10 @@ _NEXT = {
     Verdict.UNJUDGED: "Nothing failed, but not everything could be judged: see above.",
     Verdict.SKIP: "",
 }
+_FORK = (
+    "This is how a pull request from a fork looks: where a guard keeps a job from it, the check that requires the job "
+    "fails until a maintainer pushes the commits to a branch of this repository."
+)
 
 
 def render(rehearsal: Rehearsal, *, color: bool = False, width: int = _WIDTH) -> str:
@@ -52,6 +56,8 @@ def _below(rehearsal: Rehearsal) -> Iterator[str]:
         yield f"not pushed ({len(rehearsal.not_pushed)} untracked): {shown}"
     yield ""
     yield f"Look at {rehearsal.folder}: log.txt, act.jsonl and artifacts/ of each workflow."
+    if rehearsal.fork:
+        yield _FORK
     yield _NEXT[rehearsal.verdict]
 
 
