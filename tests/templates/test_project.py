@@ -140,7 +140,8 @@ def test_hooks_import_the_standard_library_only(name):
     [
         ({"package_name": "torch"}, "'torch' would hide a module"),
         ({"package_name": "json"}, "'json' would hide a module"),
-        ({"package_name": "class"}, "'class' cannot be imported"),
+        ({"package_name": "class"}, "'class' cannot be imported: it is a keyword of Python"),
+        ({"project_name": "import"}, "'import' cannot be imported: it is a keyword of Python"),
         ({"project_name": "3D Net"}, "'3d_net' cannot be imported"),
         ({"package_name": "größe"}, "cannot be imported"),
         ({"project_name": "Scikit Learn"}, "the distribution name 'scikit-learn'"),

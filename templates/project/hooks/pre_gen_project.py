@@ -14,7 +14,9 @@ TAKEN_NAMES = {name.replace("_", "-") for name in TAKEN} | {"scikit-learn"}
 def problems():
     """Yield a sentence per answer that cannot work."""
     package, folder = ANSWERS["package_name"], ANSWERS["__folder"]
-    if not re.fullmatch(r"[a-z_][a-z0-9_]*", package) or keyword.iskeyword(package):
+    if keyword.iskeyword(package):
+        yield f"package_name {package!r} cannot be imported: it is a keyword of Python, choose another"
+    elif not re.fullmatch(r"[a-z_][a-z0-9_]*", package):
         yield f"package_name {package!r} cannot be imported: use a-z, 0-9 and _, and begin with a letter"
     if package in TAKEN or package in sys.stdlib_module_names:
         yield f"package_name {package!r} would hide a module of that name: choose another"
