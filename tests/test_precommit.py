@@ -194,6 +194,7 @@ def test_a_requirement_that_nothing_meets_is_the_config_s_fault(project, monkeyp
     with pytest.raises(UserError, match=said) as caught:
         run(project, python_hook("odd", need))
     assert precommit.FILE in str(caught.value)
+    assert str(tmp_path.resolve() / "out" / precommit.LOG) in caught.value.hint
 
 
 def test_a_repository_of_hooks_with_a_manifest(project, tmp_path):

@@ -190,7 +190,7 @@ def _unstarted(
     done: process.Finished, output: str, what: str, config: Path, env: Mapping[str, str]
 ) -> UserError | Unjudged:
     """pre-commit ended before the first hook: by a config that it refuses, or by what it could not install."""
-    said, whole = done.tail(), f"Its whole output is in {LOG}."
+    said, whole = done.tail(), f"The whole output is in {done.log}."
     if done.timed_out:
         return Unjudged(f"{what}: no end of the installation after {done.seconds:.0f} s", detail=said)
     if absent := _ABSENT.search(said):
