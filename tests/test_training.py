@@ -7,10 +7,12 @@ from backburn.config import Training
 from backburn.errors import Unjudged, UserError
 
 
-def start(root, code, *, args=(), timeout=20.0, prepare="", **given):
+def start(root, code, *, args=(), timeout=20.0, own=20.0, prepare="", **given):
     (root / "train.py").write_text(code)
     python = environment.Environment(python=sys.executable)
-    one = Training(name="it", command=(sys.executable, "train.py"), prepare=prepare, **given)
+    one = Training(
+        **{"name": "it", "command": (sys.executable, "train.py"), "prepare": prepare, "timeout": own} | given
+    )
     out = root / "build" / "out"
     return training.start(one, "memorize", {}, args=args, python=python, root=root, out=out, timeout=timeout)
 
@@ -37,10 +39,105 @@ def test_an_unbalanced_quote_is_asked_wrongly(tmp_path):
         start(tmp_path, "", args="--a 'b")
 
 
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ({"cwd": "nope"}, "cwd 'nope' does not exist"),
+        ({"prepare": "pithon fetch.py"}, "there is no program 'pithon'"),
+        ({"command": "bin/train"}, "there is no program 'bin/train'"),
+        ({"command": "CUDA_VISIBLE_DEVICES=0 python train.py"}, "'CUDA_VISIBLE_DEVICES=0' is a shell's"),
+        ({"command": "cd src; python train.py"}, "'src;' is a shell's"),
+        ({"command": "cd src && python train.py"}, "'&&' is a shell's"),
+        ({"command": "python train.py | tee log"}, r"'\|' is a shell's"),
+        ({"prepare": "python fetch.py > log"}, "'>' is a shell's"),
+    ],
+)
+def test_a_command_that_cannot_be_meant_is_asked_wrongly(tmp_path, given, said):
+    with pytest.raises(UserError, match=said) as error:
+        start(tmp_path, "", **given)
+    assert error.value.where == "pyproject.toml: [tool.backburn.trainings.it]"
+    assert not (tmp_path / "build" / "out" / "output.txt").exists()
+
+
+@pytest.mark.parametrize(
+    "written", ["'{0}' -c 'import sys; print(sys.argv[1]);' '|'", ["{0}", "-c", "print('|');", ";"]]
+)
+def test_what_a_shell_would_leave_alone_is_an_argument(tmp_path, written):
+    command = (
+        written.format(sys.executable)
+        if isinstance(written, str)
+        else tuple(one.format(sys.executable) for one in written)
+    )
+    assert start(tmp_path, "", command=command).tail == "|"
+
+
+def test_prepare_makes_the_program(tmp_path):
+    make = "import os; open('it', 'w').write('#!/bin/sh\\necho made'); os.chmod('it', 0o755)"
+    assert start(tmp_path, "", prepare=(sys.executable, "-c", make), command="./it").tail == "made"
+
+
 def test_prepare_runs_first_and_without_a_probe(tmp_path):
     write = "import os; open('made', 'w').write(os.environ.get('BACKBURN_PROBE', 'none'))"
     ended = start(tmp_path, "print(open('made').read())", prepare=(sys.executable, "-c", write))
     assert ended.tail == "none"
+
+
+SLEEPS = (sys.executable, "-c", "import time; time.sleep(60)")
+
+
+@pytest.mark.parametrize(
+    ("own", "stages", "said"),
+    [
+        (0.5, 20.0, "0.5 s in [tool.backburn.trainings.it]"),
+        (20.0, 0.5, "0.5 s in [tool.backburn.memorize]"),
+    ],
+)
+@pytest.mark.parametrize("hangs", ["prepare", "command"])
+def test_the_smaller_time_limit_counts_for_both_and_is_named(tmp_path, hangs, own, stages, said):
+    ended = start(tmp_path, "", **{hangs: SLEEPS}, timeout=stages, own=own)
+    message = training.fault(ended, reached=False, whole=False).message
+    assert (
+        message == f"{'prepare ' * (hangs == 'prepare')}still running after {ended.seconds:.0f} s (timeout of {said})"
+    )
+    assert ended.seconds < 5
+
+
+def test_prepare_takes_from_the_time_of_the_command(tmp_path):
+    ended = start(tmp_path, "import time; time.sleep(60)", prepare=(*SLEEPS[:2], "import time; time.sleep(1)"), own=1.5)
+    assert ended.timed_out and not ended.prepare and ended.seconds < 1.4
+
+
+@pytest.mark.parametrize(
+    ("code", "said"),
+    [
+        ("raise SystemExit(4)", "prepare ended with exit code 4"),
+        ("print(1); raise SystemExit('no such bucket')", "prepare ended with exit code 1: no such bucket"),
+        ("raise KeyError(1)", "prepare ended with exit code 1: KeyError: 1"),
+    ],
+)
+def test_a_failing_prepare_says_so(tmp_path, code, said):
+    ended = start(tmp_path, "", prepare=(sys.executable, "-c", code))
+    assert training.fault(ended, reached=False, whole=False).message == said
+
+
+def test_what_the_machine_lacks_in_prepare_says_so(tmp_path):
+    ended = start(tmp_path, "", prepare=(sys.executable, "-c", "raise MemoryError"))
+    with pytest.raises(Unjudged, match="^prepare: the machine's memory ran out"):
+        training.fault(ended, reached=False, whole=False)
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("-c", "import sys; sys.exit('please set DATA_ROOT')"), "1: please set DATA_ROOT"),
+        (("-m", "nosuchmod"), "1: {}: No module named nosuchmod"),
+        (("nosuch.py",), "2: {}: can't open file"),
+    ],
+)
+def test_without_a_traceback_the_last_line_tells(tmp_path, words, said):
+    ended = start(tmp_path, "", command=(sys.executable, *words))
+    message = training.fault(ended, reached=False, whole=False).message
+    assert message.startswith(f"{sys.executable} ended with exit code {said.format(sys.executable)}")
 
 
 PROJECT = """
@@ -129,7 +226,7 @@ def test_an_exit_code_after_all_was_told_only_warns():
     assert training.fault(ended(code=139), reached=True, whole=True).level.value == "warning"
 
 
-@pytest.mark.parametrize("given", [{"code": 1}, {"code": 0, "timed_out": True}, {"code": 1, "message": "KeyError: 1"}])
+@pytest.mark.parametrize("given", [{"code": 1}, {"code": 0, "timed_out": True}, {"code": 1, "message": "x"}])
 def test_a_bad_end_is_a_finding(given):
     found = training.fault(ended(file="a.py", line=3, **given), reached=False, whole=False)
     assert (found.level.value, found.file, found.line, found.detail) == ("error", "a.py", 3, "the end")

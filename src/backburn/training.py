@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import os
 import re
+import shlex
+import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -12,12 +14,13 @@ from typing import Any
 import msgspec
 
 from . import config, environment, git, process
-from .errors import Unjudged
+from .errors import Unjudged, UserError
 from .report import Finding, Level
 
 ONPATH = Path(__file__).parent / "probes" / "onpath"
 _FRAME = re.compile(r'^\s*File "([^"]+)", line (\d+)', re.MULTILINE)
 _RAISED = re.compile(r"^[A-Za-z_][\w.]*(Error|Exception|Interrupt|Exit|Warning|Failure|Timeout|[a-z])(:.*)?$")
+_SHELL = {"&&", "||", "|", "&", ";", ">", ">>", "<"}
 _NOT_THE_PROJECT = ("site-packages", "dist-packages", ".venv", "backburn_probes")
 
 # The last line of a traceback -> what the machine lacks, and what to do. Anything else is the project's own fault.
@@ -45,12 +48,19 @@ _MACHINE = {
 
 
 class Ended(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """How a command ended. `file` is relative to the project's root; `lacking` is set where the machine is at fault."""
+    """How a command ended. `file` is relative to the project's root; `lacking` is set where the machine is at fault.
+
+    `message` is the exception where one was `raised`, else the last line of output; `limit` says whose time limit was
+    over; `prepare`: it was that command.
+    """
 
     command: tuple[str, ...]
     code: int
     seconds: float
     timed_out: bool = False
+    prepare: bool = False
+    limit: str = ""
+    raised: bool = False
     message: str = ""
     file: str = ""
     line: int = 0
@@ -72,23 +82,58 @@ def start(
 ) -> Ended:
     """Run the training's `prepare` and then its command with `args` behind it, the probe of `stage` inside.
 
-    The probe gets `settings` (plain data) and answers, if it is reached, in `out/probe.json`; the output goes to
-    `out/output.txt`. Raises UserError for a command with an unbalanced quote, Interrupted as `process.run` does.
+    Both together get `timeout` seconds, or the training's own if these are fewer. The probe gets `settings` (plain
+    data) and answers, if it is reached, in `out/probe.json`; the output goes to `out/output.txt`. Raises UserError for
+    a command that cannot be meant (a shell's, an unbalanced quote, no such program) or a `cwd` that is not there,
+    Interrupted as `process.run` does.
     """
+    where = f"[tool.backburn.trainings.{one.name}]"
+    commands = (_words(one.prepare, where), (*_words(one.command, where), *config.words(args)))
+    if not (root / one.cwd).is_dir():
+        raise UserError(
+            f"cwd {one.cwd!r} does not exist",
+            where=f"{config.FILE}: {where}",
+            hint="It is taken from the project's folder.",
+        )
     scratch = out / "scratch"
     scratch.mkdir(parents=True, exist_ok=True)
     asked = {"stage": stage, "settings": {**settings, "scratch": str(scratch)}, "evidence": str(out / "probe.json")}
     env = python.variables(_quiet(scratch) | one.env)
-    steps = [config.words(one.prepare)] if one.prepare else []
-    for index, command in enumerate([*steps, (*one.words, *config.words(args))]):
-        if index == len(steps):
+    limit, whose = min((one.timeout, where), (timeout, f"[tool.backburn.{stage}]"))
+    left = limit
+    for log, command in zip(("prepare.txt", "output.txt"), commands):
+        if log == "output.txt":
             env["PYTHONPATH"] = os.pathsep.join(filter(None, [str(ONPATH), env.get("PYTHONPATH", "")]))
             env["BACKBURN_PROBE"] = json.dumps(asked)
-        log = out / ("output.txt" if index == len(steps) else "prepare.txt")
-        done = process.run(command, cwd=root / one.cwd, log=log, env=env, timeout=timeout, label=one.name)
+        elif not command:
+            continue
+        _expect_program(command[0], env, root / one.cwd, where)
+        done = process.run(command, cwd=root / one.cwd, log=out / log, env=env, timeout=left, label=one.name)
+        left = max(0.0, left - done.seconds)
         if done.code or done.timed_out:
             break
-    return _read(done, root, root / one.cwd)
+    ended = _read(done, root, root / one.cwd, prepare=log == "prepare.txt")
+    return msgspec.structs.replace(ended, limit=f"timeout of {limit:g} s in {whose}") if ended.timed_out else ended
+
+
+def _words(command: str | tuple[str, ...], where: str) -> tuple[str, ...]:
+    """Its argument list. Raises UserError where it was written for a shell."""
+    words = config.words(command)
+    # With its quotes, which a shell's own signs have not: `--separator '|'` is an argument.
+    written = shlex.split(command, posix=False) if isinstance(command, str) else []
+    signs = [word for word in written if word in _SHELL or word.endswith(";")]
+    signs += [word for word in words[:1] if re.match(r"[A-Za-z_]\w*=", word)]
+    if signs:
+        hint = 'A command is started by itself, never a shell: use env = {NAME = "…"}, cwd = "…" and prepare = "…".'
+        raise UserError(f"{signs[0]!r} is a shell's, in {command!r}", where=f"{config.FILE}: {where}", hint=hint)
+    return words
+
+
+def _expect_program(program: str, env: Mapping[str, str], cwd: Path, where: str) -> None:
+    found = (cwd / program).exists() if os.sep in program else shutil.which(program, path=env.get("PATH"))
+    if not found:
+        hint = "Is it installed in the project's environment, or is it misspelt?"
+        raise UserError(f"there is no program {program!r}", where=f"{config.FILE}: {where}", hint=hint)
 
 
 def fault(ended: Ended, *, reached: bool, whole: bool) -> Finding | None:
@@ -96,15 +141,16 @@ def fault(ended: Ended, *, reached: bool, whole: bool) -> Finding | None:
 
     Raises Unjudged where the machine is at fault, and where no fit was seen.
     """
+    part = "prepare " if ended.prepare else ""
     if ended.timed_out:
-        return _at(ended, f"still running after {ended.seconds:.0f} s (timeout)")
+        return _at(ended, f"{part}still running after {ended.seconds:.0f} s ({ended.limit or 'timeout'})")
     if whole:
-        after = f"ended with exit code {ended.code} after everything was measured"
-        return Finding(message=after, level=Level.WARNING, detail=ended.tail) if ended.code else None
+        late = f"after everything was measured: {_said(ended)}"
+        return Finding(message=late, level=Level.WARNING, detail=ended.tail) if ended.code else None
     if ended.lacking:
-        raise Unjudged(ended.lacking, hint=ended.advice, detail=ended.tail)
+        raise Unjudged(f"{part and 'prepare: '}{ended.lacking}", hint=ended.advice, detail=ended.tail)
     if ended.code:
-        return _at(ended, ended.message or f"{ended.command[0]} ended with exit code {ended.code}")
+        return _at(ended, _said(ended))
     if not reached:
         raise Unjudged("no Trainer.fit was seen", hint=_UNSEEN, detail=ended.tail)
     return None
@@ -114,6 +160,14 @@ _UNSEEN = (
     "The probe travels by PYTHONPATH: `python -I` or `-E`, sudo and a container drop it. Does the command call"
     " Trainer.fit of lightning or pytorch_lightning (2.4 or later), in this environment?"
 )
+
+
+def _said(ended: Ended) -> str:
+    """The exception, or how it ended and the last that it printed."""
+    if ended.raised and not ended.prepare:
+        return ended.message
+    how = f"{'prepare' if ended.prepare else ended.command[0]} ended with exit code {ended.code}"
+    return f"{how}: {ended.message}" if ended.message else how
 
 
 def _at(ended: Ended, message: str) -> Finding:
@@ -136,16 +190,17 @@ def _quiet(scratch: Path) -> dict[str, str]:
     }
 
 
-def _read(done: process.Finished, root: Path, cwd: Path) -> Ended:
+def _read(done: process.Finished, root: Path, cwd: Path, *, prepare: bool) -> Ended:
     text = process.tail(done.log, 2000)
     about: dict[str, Any] = {"command": done.command, "code": done.code, "seconds": done.seconds}
-    about |= {"timed_out": done.timed_out, "tail": done.tail(40)}
+    about |= {"timed_out": done.timed_out, "tail": done.tail(40), "prepare": prepare}
     if not done.code and not done.timed_out:
         return Ended(**about)
-    message = _message(text) or (done.tail(1) if done.code == 127 else "")
+    message = _message(text)
     file, line = _place(text, root, innermost_first=done.timed_out)
     lacking, advice = ("", "") if done.timed_out else _lacking(done, message, root, cwd)
-    return Ended(**about, message=message, file=file, line=line, lacking=lacking, advice=advice)
+    about |= {"raised": bool(message), "message": message or done.tail(1)}
+    return Ended(**about, file=file, line=line, lacking=lacking, advice=advice)
 
 
 def _message(text: str) -> str:
