@@ -32,8 +32,8 @@ def minimised(loss, start, free=lambda x: x):
 
 def seen(loss, x):
     with recorder() as mode:
-        value = loss(x)
-    return Relation(float(value), mode.calls)
+        value = loss(x.detach().requires_grad_())
+    return Relation(value, mode.calls)
 
 
 UNBALANCED = torch.tensor([0] * 20 + [1] * 8 + [2] * 4)
@@ -92,7 +92,7 @@ def test_the_floors_of_the_literature():
 )
 def test_a_floor_of_zero(loss):
     relation = seen(loss, SCORES)
-    assert relation.scale == 1.0
+    assert relation.sign == 1
     assert relation.floor == pytest.approx(0, abs=1e-5)
     assert relation.constant >= relation.floor
 
@@ -103,31 +103,94 @@ def test_a_floor_of_zero(loss):
         lambda x: F.binary_cross_entropy_with_logits(x, 3 * SHARES),
         lambda x: F.kl_div(F.log_softmax(x, dim=1), SHARES, reduction="sum"),
         lambda x: x.pow(2).mean(),
-        lambda x: F.cross_entropy(x, LABELS) + 0.1 * F.mse_loss(x, SHARES),
+        lambda x: F.cross_entropy(x, LABELS) - 0.1 * F.mse_loss(x, SHARES),
+        lambda x: F.cross_entropy(x, LABELS) + 0.1,
+        lambda x: F.cross_entropy(x, LABELS) + 0 * x.sum(),
+        lambda x: F.mse_loss(x, SHARES).sqrt(),
+        lambda x: F.mse_loss(x, SHARES) * F.l1_loss(x, SHARES),
+        lambda x: (F.cross_entropy(x, LABELS, reduction="none") * -SHARES[:, 0]).mean(),
+        lambda x: F.cross_entropy(x, LABELS).detach(),
+        lambda x: F.cross_entropy(x.detach(), LABELS) + F.mse_loss(x, SHARES),
     ],
 )
 def test_a_floor_that_is_not_known(loss):
-    assert seen(loss, SCORES).floor is None
+    relation = seen(loss, SCORES)
+    assert (relation.floor, relation.constant) == (None, None)
+    assert relation.sign == 0 or relation.names in ("binary_cross_entropy_with_logits", "kl_div")
+
+
+def collapsed(x):
+    """The loss of SimSiam with a little mse beside it."""
+    return 0.01 * F.mse_loss(x, SHARES) - F.cosine_similarity(x, SHARES).mean()
+
+
+def likely(x):
+    """A Gaussian's likelihood, and an mse that is only looked at."""
+    float(F.mse_loss(x, SHARES))
+    return -torch.distributions.Normal(x, 0.1).log_prob(SHARES).mean()
+
+
+def uncertain(x):
+    """0.01 x mse less something that is trained, too."""
+    return 0.01 * F.mse_loss(x, SHARES) - 0.5 * x.exp().mean()
+
+
+@pytest.mark.parametrize("loss", [collapsed, likely, uncertain])
+def test_a_ratio_that_stays_while_nothing_moves_is_no_factor(loss):
+    """With a learning rate of 0, as a warm-up begins, any two steps agree on the ratio."""
+    first, second = seen(loss, SCORES), seen(loss, SCORES)
+    assert (first.sign, first.floor, first.agrees(second)) == (0, None, False)
+
+
+def test_a_call_that_is_only_logged_is_in_no_sum():
+    def logs(x):
+        float(F.mse_loss(x, SHARES))
+        return F.cross_entropy(x, LABELS, label_smoothing=0.1)
+
+    relation = seen(logs, SCORES)
+    assert (relation.sign, relation.names) == (1, "cross_entropy")
+    assert relation.floor == seen(lambda x: F.cross_entropy(x, LABELS, label_smoothing=0.1), SCORES).floor
+    assert seen(likely, SCORES).names == ""
+
+
+def test_what_goes_on_in_place_is_another_loss():
+    def goes_on(x):
+        loss = F.cross_entropy(x, LABELS)
+        loss += x.pow(2).mean()
+        return loss
+
+    assert seen(goes_on, SCORES).sign == 0
+
+
+def test_a_mean_over_some_elements():
+    mask = (LABELS < 2).float()
+
+    def masked(x):
+        return (F.cross_entropy(x, LABELS, reduction="none", label_smoothing=0.1) * mask).sum() / mask.sum()
+
+    relation = seen(masked, SCORES)
+    assert relation.floor == pytest.approx(minimised(masked, SCORES), abs=1e-3)
+    assert relation.names == "cross_entropy"
 
 
 def test_the_sum_of_two_and_a_factor_of_one():
     both = seen(lambda x: F.cross_entropy(x, LABELS, label_smoothing=0.1) + F.mse_loss(x, SHARES), SCORES)
     alone = seen(lambda x: F.cross_entropy(x, LABELS, label_smoothing=0.1), SCORES)
     thrice = seen(lambda x: 3 * F.cross_entropy(x, LABELS, label_smoothing=0.1), SCORES)
-    assert (both.scale, both.names) == (1.0, "cross_entropy + mse_loss")
-    assert both.floor == pytest.approx(alone.floor)
+    mixed = seen(lambda x: F.cross_entropy(x, LABELS, label_smoothing=0.1) + 0.1 * F.mse_loss(x, SHARES), SCORES)
+    assert (both.sign, both.names) == (1, "cross_entropy + mse_loss")
+    assert (mixed.sign, mixed.names) == (1, "cross_entropy + 0.1 × mse_loss")
+    assert both.floor == pytest.approx(alone.floor) == mixed.floor
     assert thrice.floor == pytest.approx(3 * alone.floor)
 
 
 def test_a_flipped_sign_has_no_floor():
     relation = seen(lambda x: -F.cross_entropy(x, LABELS), SCORES)
-    assert (relation.scale, relation.floor) == (-1.0, None)
+    assert (relation.sign, relation.floor, relation.names) == (-1, None, "-1 × cross_entropy")
+    assert relation.agrees(seen(lambda x: -F.cross_entropy(x, LABELS), 2 * SCORES))
 
 
-def test_what_is_added_to_one_call_shows_as_a_factor_that_changes():
-    first = seen(lambda x: F.cross_entropy(x, LABELS) + 0.1, SCORES)
-    second = seen(lambda x: F.cross_entropy(x, LABELS) + 0.1, 2 * SCORES)
-    assert first.scale is not None and not first.agrees(second)
-    assert seen(lambda x: 2 * F.cross_entropy(x, LABELS), SCORES).agrees(
-        seen(lambda x: 2 * F.cross_entropy(x, LABELS), 2 * SCORES)
-    )
+def test_a_factor_that_changes_from_step_to_step_is_none():
+    first = seen(lambda x: 2 * F.cross_entropy(x, LABELS), SCORES)
+    assert first.agrees(seen(lambda x: 2 * F.cross_entropy(x, LABELS), 2 * SCORES))
+    assert not first.agrees(seen(lambda x: 2.1 * F.cross_entropy(x, LABELS), SCORES))

@@ -2,8 +2,9 @@
 
 import pytest
 import torch
+from torch import nn
 
-from backburn import evidence
+from backburn import evidence, training
 from backburn.report import Verdict
 from backburn.stages import memorize
 
@@ -54,15 +55,27 @@ def test_a_sound_training_is_memorized(name, tmp_path):
     assert (told.ended, told.steps < 150) == ("memorized", True)
 
 
+class Silent(t.Net):
+    """A second head with a gradient that is there, and 0."""
+
+    def __init__(self):
+        super().__init__()
+        self.other = nn.Linear(8, 1)
+
+    def loss(self, x, y):
+        return super().loss(x, y) + 0 * self.other(x).sum()
+
+
 DEFECTS = {
     "a detached encoder": (t.Detached, {}, "gradients-reach", "2 of 4 trainable parameters (encoder.0.{weight,bias})"),
     "an encoder under no_grad": (t.NoGrad, {}, "gradients-reach", "encoder.0"),
-    "the wrong sign": (t.Flipped, {}, "loss-above-bound", "-1.00 × cross_entropy: minimised with the wrong sign"),
+    "the wrong sign": (t.Flipped, {}, "loss-above-bound", "-1 × cross_entropy: minimised with the wrong sign"),
     "nll_loss of a softmax": (t.FlippedTail, {}, "loss-above-bound", "below 0"),
     "NaN on the way": (t.Vanishing, {}, "loss-is-finite", "nan at step 3"),
     "infinite at once": (t.Infinite, {}, "loss-is-finite", "-inf at step 1"),
     "a learning rate of 0": (t.Frozen, {}, "parameters-move", "4 of 4"),
     "parameters kept from the optimizer": (t.Forgotten, {}, "parameters-move", "encoder.0"),
+    "a gradient of 0": (Silent, {}, "gradients-reach", "(other.{weight,bias}): the gradient is always 0"),
     "a learning rate too small": (t.Slow, {}, "loss-falls", "memorizing takes"),
     "no loss": (t.Nothing, {}, "loss-is-finite", "returned no loss"),
     "blind to its input": (t.Conflicting, {}, "loss-falls", "memorizing takes"),
@@ -94,6 +107,97 @@ def test_a_planted_defect_fails_under_its_name(name, tmp_path):
     assert first == check
     finding = outcomes[check].findings[0]
     assert said in f"{finding.message} {finding.hint}"
+
+
+class Siamese(t.Net):
+    """SimSiam's loss, with a little mse beside it and a warm-up from 0."""
+
+    def loss(self, x, y):
+        here, there = self(x), self(x + 0.1)
+        return (
+            0.01 * nn.functional.mse_loss(here, there)
+            - nn.functional.cosine_similarity(here, nn.functional.one_hot(y, t.CLASSES).float()).mean()
+        )
+
+    def configure_optimizers(self):
+        adam = super().configure_optimizers()
+        warm = torch.optim.lr_scheduler.LambdaLR(adam, lambda step: min(1, step / 20))
+        return [adam], [{"scheduler": warm, "interval": "step"}]
+
+
+class Likely(t.Net):
+    """A Gaussian's likelihood; an mse is only logged."""
+
+    def loss(self, x, y):
+        guess = self(x)
+        wanted = nn.functional.one_hot(y, t.CLASSES).float()
+        self.log("mse", nn.functional.mse_loss(guess, wanted))
+        return -torch.distributions.Normal(guess, 0.5).log_prob(wanted).mean()
+
+    def configure_optimizers(self):
+        return torch.optim.Adam(self.parameters(), lr=1e-4)
+
+
+@pytest.mark.parametrize("module", [Siamese, Likely])
+def test_a_loss_that_is_no_sum_of_known_ones_has_no_sign(module, tmp_path):
+    """In two steps that hardly move, any ratio of the loss to an mse beside it is steady."""
+    torch.manual_seed(1)
+    told = t.told(module(), path=tmp_path, floor=-2.0, steps=60)
+    outcomes = t.judged(told, floor=-2.0, steps=60)
+    assert (told.sign, told.bound) == (0, None)
+    assert outcomes["loss-above-bound"].skipped.startswith("its lower bound is unknown")
+
+
+class Afterwards(t.Net):
+    """Reads, when its fit ends, a checkpoint that nobody made."""
+
+    def on_train_end(self):
+        print(self.trainer.checkpoint_callback.best_model_path)
+
+
+def test_a_crash_after_the_verdict_is_a_warning(tmp_path):
+    with pytest.raises(AttributeError):
+        t.told(Afterwards(), path=tmp_path)
+    told = evidence.load(tmp_path / "probe.json", memorize.Told)
+    assert told.ended == "memorized"
+    ended = training.Ended(command=("python",), code=1, seconds=1.0, raised=True, message="AttributeError: x")
+    outcomes = t.judged(told, ended)
+    assert failing(outcomes) == []
+    assert [one.level.value for one in outcomes["training-ran"].findings] == ["warning"]
+    assert "AttributeError" in outcomes["training-ran"].findings[0].message
+
+
+class Validated(t.Net):
+    """Relies on a validation."""
+
+    def on_train_epoch_end(self):
+        print(self.trainer.callback_metrics["val_loss"])
+
+
+def test_a_crash_inside_the_fit_says_what_is_different_here(tmp_path):
+    with pytest.raises(KeyError):
+        t.told(Validated(), path=tmp_path)
+    told = evidence.load(tmp_path / "probe.json", memorize.Told)
+    ended = training.Ended(command=("python",), code=1, seconds=1.0, raised=True, message="KeyError: 'val_loss'")
+    (finding,) = t.judged(told, ended)["training-ran"].findings
+    assert finding.message == "KeyError: 'val_loss'"
+    assert "without validation, checkpoints and loggers" in finding.hint
+
+
+def test_an_exit_inside_the_fit_was_a_fit(tmp_path):
+    class Leaves(t.Net):
+        def training_step(self, batch, batch_idx):
+            raise SystemExit(0)
+
+    t.told(Leaves(), path=tmp_path)
+    told = evidence.load(tmp_path / "probe.json", memorize.Told)
+    assert told.ended == "exception"
+    assert failing(t.judged(told)) == ["training-ran"]
+
+
+def test_manual_optimization_is_not_looked_into_and_says_so(tmp_path):
+    outcome = t.judged(t.told(t.Manual(), path=tmp_path))["loss-above-bound"]
+    assert outcome.skipped.endswith("manual optimization is not looked into")
 
 
 def test_a_start_at_the_floor_is_a_skip_that_says_so(tmp_path):

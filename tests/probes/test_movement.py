@@ -23,7 +23,8 @@ def test_all_that_moves_is_forgotten():
     assert movement.pending
     step(module, movement, torch.optim.SGD(module.parameters(), lr=0.1))
     assert not movement.pending
-    assert movement.record() == {"trainable": 4, "without_gradient": [], "unmoved": [], "noisy": []}
+    nothing = {"without_gradient": [], "zero_gradient": [], "unmoved": [], "noisy": []}
+    assert movement.record() == {"trainable": 4} | nothing
 
 
 def test_what_the_optimizer_lacks_and_what_gets_no_gradient_are_told_apart():
@@ -39,6 +40,18 @@ def test_what_the_optimizer_lacks_and_what_gets_no_gradient_are_told_apart():
     record = movement.record()
     assert record["unmoved"] == ["0.weight", "0.bias"]
     assert record["without_gradient"] == ["unused.weight", "unused.bias"]
+
+
+def test_a_gradient_of_zero_is_not_none():
+    module = net()
+    module.unused, module.silent = nn.Linear(1, 1), nn.Linear(1, 1)
+    movement = Movement(module)
+    loss = lambda: module[:2](torch.ones(5, 3)).sum() + 0 * module.silent(torch.ones(1)).sum()  # noqa: E731
+    step(module, movement, torch.optim.SGD(module.parameters(), lr=0.1), loss)
+    record = movement.record()
+    assert record["without_gradient"] == ["unused.weight", "unused.bias"]
+    assert record["zero_gradient"] == ["silent.weight", "silent.bias"]
+    assert movement.pending
 
 
 def test_what_is_frozen_or_empty_is_not_waited_for():

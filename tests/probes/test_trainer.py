@@ -105,10 +105,27 @@ def test_loggers_go_on_taking_calls(tmp_path):
     probe.take_out(trainer, probe.UNWANTED)
     trainer.logger.experiment.add_image("x", 1)
     trainer.logger.log_image(key="x")
+    trainer.logger.experiment.config.update({"x": 1})
     assert trainer.log_dir == str(tmp_path) == str(trainer.logger.save_dir)
     bare = pl.Trainer(logger=False, accelerator="cpu")
     probe.take_out(bare, probe.UNWANTED)
     assert bare.loggers == []
+
+
+def test_the_folders_of_a_quiet_logger_are_the_scratch_one(tmp_path):
+    trainer = pl.Trainer(logger=CSVLogger("logs"), default_root_dir=tmp_path, accelerator="cpu")
+    probe.take_out(trainer, probe.UNWANTED)
+    logger = trainer.logger
+    for folder in (logger.log_dir, logger.root_dir, logger.experiment.log_dir, logger.experiment.get_logdir()):
+        assert os.path.join(folder, "img") == str(tmp_path / "img")
+    assert os.path.join(logger.save_dir, logger.name, f"version_{logger.version}").startswith(str(tmp_path))
+
+
+def test_there_are_as_many_quiet_loggers_as_there_were_loggers(tmp_path):
+    trainer = pl.Trainer(logger=[CSVLogger("a"), CSVLogger("b")], default_root_dir=tmp_path, accelerator="cpu")
+    for _ in range(2):
+        probe.take_out(trainer, probe.UNWANTED)
+    assert [type(one).__name__ for one in trainer.loggers] == ["QuietLogger"] * 2
 
 
 SWALLOWS = """

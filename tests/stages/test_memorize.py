@@ -63,7 +63,6 @@ OTHERS = {
     "no gpu": road("python train.py", require_gpu=True),
     "rehearsal": road("python train.py", require_gpu=True, rehearsal=True),
     "isolated": road("python -I -c pass"),
-    "no such program": road("pithon train.py"),
     "prepare fails": msgspec.structs.replace(
         road("python train.py"), training=Training(command="python train.py", prepare="python -c 'raise KeyError(1)'")
     ),
@@ -155,30 +154,27 @@ def test_what_the_probe_never_saw_is_unjudged(seen):
     assert "python -I" in outcome.findings[0].hint
 
 
-def test_a_program_that_is_not_there_fails(seen):
-    assert "pithon" in judged(seen["no such program"][0])["training-ran"].findings[0].message
-
-
 def test_a_failing_prepare_fails_before_the_training(seen):
-    assert judged(seen["prepare fails"][0])["training-ran"].findings[0].message == "KeyError: 1"
+    message = judged(seen["prepare fails"][0])["training-ran"].findings[0].message
+    assert message == "prepare ended with exit code 1: KeyError: 1"
 
 
 # Each check on a table of evidence
 
 SOUND = memorize.Told(
-    ended="memorized", steps=5, seconds=0.1, losses=(1.4, 1.0, 0.3, 0.2, 0.1), functions="cross_entropy", scale=1.0,
+    ended="memorized", steps=5, seconds=0.1, losses=(1.4, 1.0, 0.3, 0.2, 0.1), functions="cross_entropy", sign=1,
     bound=0.0, constant=1.38, batches=("a",), loaders=("TensorDataset / BatchSampler / RandomSampler",), trainable=4,
     device="cuda:0 NVIDIA H200", peak_memory=2**21,
 )  # fmt: skip
-UNKNOWN = {"bound": None, "scale": None, "constant": None}
+UNKNOWN = {"bound": None, "sign": 0, "constant": None}
 FINE = Ended(command=("python",), code=0, seconds=1.0)
 BROKEN = {
     "training-ran": [{"ended": "cut"}, {"ended": "exception"}],
     "on-gpu": [],
     "batch-is-fixed": [{"batches": ("a", "b"), "differs": "batch[0]: float32 (2,)"}],
     "loss-is-finite": [{"losses": (1.0, float("nan"))}, {"losses": (1.0, float("inf"))}, {"losses": ()}],
-    "loss-above-bound": [{"losses": (1.0, -0.5)}, {"scale": -1.0}, {"scale": -0.1}],
-    "gradients-reach": [{"without_gradient": ("a.weight",)}, {"trainable": 0}],
+    "loss-above-bound": [{"losses": (1.0, -0.5)}, {"sign": -1}],
+    "gradients-reach": [{"without_gradient": ("a.weight",)}, {"zero_gradient": ("a.weight",)}, {"trainable": 0}],
     "parameters-move": [{"unmoved": ("a.weight",)}],
     "loss-falls": [
         {"losses": (1.4, 0.9, 0.5)},

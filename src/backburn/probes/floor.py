@@ -13,61 +13,98 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 _SMALLEST = 1e-30  # stands for 0 under a logarithm; float32 reaches down to 1e-38
-_EQUAL = 1e-4  # relative: float32 sums of a few terms agree to 1e-6, through bf16 autocast to 1e-3 at worst
-_STEADY = 1e-3  # relative: a factor that differs more between two steps is none
+_EQUAL = 1e-4  # relative: float32 sums of a few terms agree to 1e-6; in bf16, to 4e-3, a sum counts as unknown
+_STEADY = 1e-3  # relative: a factor that differs more between two steps, or from sample to sample, is none
 
 Best = tuple[Any, Any]
 
 
 class Call:
-    """One call of a loss function: its name, value, floor and constant (None where it has no lower bound)."""
+    """One call of a loss function: what it returned, the same at its floor and its constant (tensors of one shape, or
+    None where it has no lower bound), and where it stands in autograd's graph (None outside of it).
+    """
 
-    def __init__(self, name: str, value: float, floor: float | None, constant: float | None) -> None:
-        self.name, self.value, self.floor, self.constant = name, value, floor, constant
+    def __init__(self, name: str, value: Any, floor: Any, constant: Any, edge: Any) -> None:
+        self.name, self.value, self.floor, self.constant, self.edge = name, value, floor, constant, edge
 
 
 class Relation:
-    """How the loss that training_step returned follows from the calls: `scale` x their sum, if `scale` is not None."""
+    """How the loss that training_step returned follows from the calls, read from autograd's graph.
 
-    def __init__(self, returned: float, calls: Sequence[Call]) -> None:
-        self.calls, self.scale = tuple(calls), _scale(returned, calls)
+    It is known where the loss is a sum of calls, each element times its own derivative (so nothing was added, and no
+    root or product taken), and where no parameter reaches it but through the calls. `sign` is 1 then, -1 where each
+    call has one negative factor, and 0 where it is not known. A call that was only logged is in no sum.
+    """
 
-    @property
-    def floor(self) -> float | None:
-        """The scaled sum of the floors; None when one is unknown."""
-        return self._total([call.floor for call in self.calls])
-
-    @property
-    def constant(self) -> float | None:
-        """The loss of the best prediction that ignores the sample; None when unknown."""
-        return self._total([call.constant for call in self.calls])
+    def __init__(self, returned: Any, calls: Sequence[Call]) -> None:
+        try:
+            terms = _terms(returned, [call for call in calls if call.edge is not None])
+        except Exception:  # a graph that is freed, compiled or checkpointed: the training goes on, the bound is unknown
+            terms = []
+        self.factors = [float(weight.sum()) for _, weight in terms]
+        self.sign = _sign(returned, terms) if terms else 0
+        spelled = map(_spelled, (call.name for call, _ in terms), self.factors if self.sign else [1.0] * len(terms))
+        self.names = " + ".join(spelled)  # `cross_entropy + 0.1 × mse_loss`
+        self.floor = self._total([(call.floor, weight) for call, weight in terms])
+        self.constant = self._total([(call.constant, weight) for call, weight in terms])
 
     def agrees(self, other: Relation) -> bool:
-        """Whether two steps show the same factor; what was added to a single call would change it."""
-        if self.scale is None or other.scale is None:
+        """Whether two steps show the same sum; a factor that follows a schedule would change it."""
+        if not self.sign or self.sign != other.sign or len(self.factors) != len(other.factors):
             return False
-        return abs(self.scale - other.scale) <= _STEADY * abs(self.scale)
+        return all(abs(one - two) <= _STEADY * abs(one) for one, two in zip(self.factors, other.factors))
 
-    @property
-    def names(self) -> str:
-        """`cross_entropy + mse_loss`."""
-        return " + ".join(call.name for call in self.calls)
-
-    def _total(self, values: Sequence[float | None]) -> float | None:
-        if self.scale is None or self.scale <= 0:
+    def _total(self, terms: Sequence[tuple[Any, Any]]) -> float | None:
+        """The sum's value where the calls have these; None when one is unknown."""
+        if self.sign <= 0 or any(value is None for value, _ in terms):
             return None
-        known = [value for value in values if value is not None]
-        return self.scale * sum(known) if len(known) == len(values) else None
+        return sum(_dot(weight, value) for value, weight in terms)
 
 
-def _scale(returned: float, calls: Sequence[Call]) -> float | None:
-    if not calls:
-        return None
-    total = sum(call.value for call in calls)
-    for sign in (1.0, -1.0):
-        if abs(returned - sign * total) <= _EQUAL * abs(total):
-            return sign
-    return returned / total if len(calls) == 1 and total else None
+def _terms(returned: Any, calls: Sequence[Call]) -> list[tuple[Call, Any]]:
+    """The calls that the loss depends on, each with the loss's derivative by what the call returned."""
+    import torch
+
+    if not calls or not returned.requires_grad:
+        return []
+    loss = returned if returned.numel() == 1 else returned.float().mean()
+    edges = [call.edge for call in calls]
+    found = torch.autograd.grad(loss.sum(), edges, retain_graph=True, allow_unused=True)
+    return [(call, weight) for call, weight in zip(calls, found) if weight is not None]
+
+
+def _sign(returned: Any, terms: Sequence[tuple[Call, Any]]) -> int:
+    parts = [_dot(weight, call.value) for call, weight in terms]
+    value = float(returned.detach().float().mean())
+    if not abs(value - sum(parts)) <= _EQUAL * sum(map(abs, parts)) or _reaches_more(returned, terms):
+        return 0
+    ranges = [(float(weight.min()), float(weight.max())) for _, weight in terms]
+    if all(low >= 0 for low, _ in ranges):
+        return int(any(high > 0 for _, high in ranges))
+    # One factor for all samples: a reward of each sample's own, in reinforcement learning, may well be negative.
+    return -1 if all(high < 0 and high - low <= -_STEADY * low for low, high in ranges) else 0
+
+
+def _reaches_more(returned: Any, terms: Sequence[tuple[Call, Any]]) -> bool:
+    """Whether a parameter reaches the loss on a way that leads through none of the calls."""
+    known, ways = {call.edge.node for call, _ in terms}, [returned.grad_fn]
+    while ways:
+        node = ways.pop()
+        if node is None or node in known:
+            continue
+        if hasattr(node, "variable"):  # AccumulateGrad, where a parameter enters
+            return True
+        known.add(node)
+        ways += [one for one, _ in node.next_functions]
+    return False
+
+
+def _dot(weight: Any, value: Any) -> float:
+    return float((weight.float() * value.float()).sum())
+
+
+def _spelled(name: str, factor: float) -> str:
+    return name if abs(factor - 1) <= _STEADY else f"{factor:.3g} × {name}"
 
 
 def recorder() -> Any:
@@ -96,18 +133,22 @@ def recorder() -> Any:
 
 
 def _look(name: str, func: Callable[..., Any], args: Any, kwargs: Mapping[str, Any], value: Any) -> Call:
-    bound = inspect.signature(func).bind(*args, **kwargs)
-    bound.apply_defaults()
-    given = dict(bound.arguments)
+    # As it is now: the step may well go on with `loss += ...`.
+    now, edge = value.detach().clone(), _edge(value)
     try:
-        best, constant = (_value(func(**{**given, "input": one})) for one in _BEST[name](given))
+        bound = inspect.signature(func).bind(*args, **kwargs)
+        bound.apply_defaults()
+        given = dict(bound.arguments)
+        floor, constant = (func(**{**given, "input": one}).detach() for one in _BEST[name](given))
     except Exception:  # whatever shape surprised us, the user's training goes on; the bound is unknown then
-        return Call(name, _value(value), None, None)
-    return Call(name, _value(value), best, constant)
+        return Call(name, now, None, None, edge)
+    return Call(name, now, floor, constant, edge)
 
 
-def _value(value: Any) -> float:
-    return float(value.detach().mean())  # reduction="none": most take the mean next
+def _edge(value: Any) -> Any:
+    import torch
+
+    return torch.autograd.graph.GradientEdge(value.grad_fn, value.output_nr) if value.grad_fn is not None else None
 
 
 def _cross_entropy(given: Mapping[str, Any]) -> Best:

@@ -17,10 +17,10 @@ from .batches import Batch, digest, leaves
 from .floor import Relation, recorder
 from .loaders import described, hold_to_one_batch, without_workers
 from .movement import Movement
+from .schedules import Schedules
 from .trainer import UNWANTED, UNWANTED_IN_FIT, has_gpu, on_one_device, take_out
 
-_LOOKS = 2  # steps whose loss calls are looked at: two, so that a factor seen once is not mistaken for a rule
-_NEVER = 10**9  # a scheduler's frequency in epochs, of which there is one per step here
+_LOOKS = 2  # steps whose loss calls are looked at: two, as a factor may follow a schedule
 # Called each step, and by us not needed: Lightning skips what is not callable, and saves 4 microseconds for each.
 _UNUSED = ("on_train_epoch_start", "on_before_zero_grad", "on_before_backward", "on_after_backward")
 _TOLERANCE = 0.01  # of the way from the first loss to the bound: bfloat16 keeps 8 bits
@@ -84,6 +84,7 @@ class Memorizer:
         self.differs = ""
         self.relations: list[Relation] = []
         self.movement: Movement | None = None
+        self.schedules: Schedules | None = None
         self.ended = ""
         self.started = self.seconds = 0.0
         self.noise: Any = None
@@ -106,11 +107,9 @@ class Memorizer:
         hold_to_one_batch(trainer, int(self.settings["steps"]))
 
     def on_train_start(self, trainer: Any, pl_module: Any) -> None:
-        """Note what should move; stop schedulers that would count each step as an epoch."""
+        """Note what should move, and keep schedules of the learning rate out of it."""
         self.movement = Movement(pl_module)
-        for one in trainer.lr_scheduler_configs:
-            if one.interval == "epoch" or one.reduce_on_plateau:
-                one.frequency, one.strict = _NEVER, False
+        self.schedules = Schedules(trainer, int(self.settings["steps"]))
         without_workers(trainer)
         # It counts what optimizers do, several in a step of a GAN. Schedules were made by now, and read it before.
         trainer.fit_loop.epoch_loop.max_steps = -1
@@ -127,6 +126,8 @@ class Memorizer:
             self.differs = self.batch.differs(batch)
             self.digests = [digest(leaves(batch))] if self.differs else []
         self.noise.begin()
+        if self.schedules is not None and self.schedules.ways:
+            self.schedules.before_step(self.steps)
         if len(self.relations) < _LOOKS and getattr(pl_module, "_compiler_ctx", None) is None:
             self._watch_step(pl_module)
 
@@ -167,9 +168,9 @@ class Memorizer:
                 pl_module.training_step = own
             with recorder() as seen:
                 returned = step(*args, **given)
-            value = _loss_of(returned)
-            if value is not None:
-                self.relations.append(Relation(value, seen.calls))
+            loss = returned.get("loss") if isinstance(returned, dict) else returned
+            if hasattr(loss, "detach"):
+                self.relations.append(Relation(loss, seen.calls))
             return returned
 
         pl_module.training_step = watched
@@ -218,7 +219,7 @@ class Memorizer:
             way = known.constant - floor  # it began where others end: it need only stay there
         self.mark = floor + threshold * way if way > 0 else -math.inf
         self.lowest = -math.inf if bound is None else bound - _TOLERANCE * abs(first - bound)
-        if known and known.scale is not None and known.scale < 0:
+        if known and known.sign < 0:
             self.lowest = math.inf
 
     # The end
@@ -229,17 +230,18 @@ class Memorizer:
 
     def on_fit_end(self, trainer: Any, pl_module: Any) -> None:
         """Answer, and end the process: what follows a fit is not for a memorized toy."""
-        whole = self.steps >= int(self.settings["steps"])
-        self._answer(trainer, pl_module, self.ended or ("steps" if whole else "cut"))
+        self._answer(trainer, pl_module, "cut")
         raise SystemExit(0)
 
     def on_exception(self, trainer: Any, pl_module: Any, exception: BaseException) -> None:
-        """Answer with what was seen until the training crashed; the traceback is in its output."""
-        if trainer.state.fn == "fit" and not isinstance(exception, SystemExit) and self.started:
-            self.seconds = time.perf_counter() - self.started
+        """Answer with what was seen until the training crashed or left; the traceback is in its output."""
+        if trainer.state.fn == "fit" and self.started and not self.asked.answered:
+            self.seconds = self.seconds or time.perf_counter() - self.started
             self._answer(trainer, pl_module, "exception")
 
-    def _answer(self, trainer: Any, pl_module: Any, ended: str) -> None:
+    def _answer(self, trainer: Any, pl_module: Any, otherwise: str) -> None:
+        """Tell all. What follows a verdict (its on_train_end may read a checkpoint, say) does not change it."""
+        ended = self.ended or ("steps" if self.steps >= int(self.settings["steps"]) else otherwise)
         record = _blank(ended) | self._about_loss() | self._about_data(trainer) | _about_machine(pl_module)
         record["versions"]["lightning"] = _version_of(trainer)
         record |= {"steps": self.steps, "seconds": self.seconds, "optimizers": len(trainer.optimizers)}
@@ -255,7 +257,7 @@ class Memorizer:
             "losses": self.losses,
             "source": self.source,
             "functions": seen.names if seen else "",
-            "scale": known.scale if known else None,
+            "sign": known.sign if known else 0,
             "bound": known.floor if known else None,
             "constant": known.constant if known else None,
         }

@@ -14,13 +14,17 @@ _NOISE = 1e-6
 
 
 class Movement:
-    """The parameters of a module that were trainable when its fit started, until each has moved."""
+    """The parameters of a module that were trainable when its fit started, until each has moved.
+
+    `without` have no gradient so far, or (`zero`) one that is 0 in each element.
+    """
 
     def __init__(self, module: Any) -> None:
         named = [(name, one) for name, one in module.named_parameters() if one.requires_grad]
         self.count = len(named)
         self.parameters = dict(named)
         self.without = set(self.parameters)
+        self.zero: set[str] = set()
         self.unmoved = set(self.parameters)
         self.largest: dict[str, float] = {}
         self._kept: dict[str, tuple[Any, Any]] = {}
@@ -49,7 +53,9 @@ class Movement:
             return self._forget(name)
         size, index = flat.max(dim=0)
         if size == 0:  # NaN is not 0: whoever has it got a gradient
+            self.zero.add(name)
             return
+        self.zero.discard(name)
         self.without.discard(name)
         self.largest[name] = max(self.largest.get(name, 0.0), float(size))
         self._kept[name] = index, self.parameters[name].detach().reshape(-1)[index].clone()
@@ -71,7 +77,8 @@ class Movement:
         noisy = self.noisy
         return {
             "trainable": self.count,
-            "without_gradient": [name for name in self.parameters if name in self.without],
+            "without_gradient": [name for name in self.parameters if name in self.without - self.zero],
+            "zero_gradient": [name for name in self.parameters if name in self.zero],
             "unmoved": [name for name in self.parameters if name in self.unmoved - self.without - noisy],
             "noisy": [name for name in self.parameters if name in noisy],
         }

@@ -138,13 +138,19 @@ def _is_foreign(plugin: Any) -> bool:
 def take_out(trainer: Any, unwanted: set[str]) -> None:
     """Remove callbacks that have one of the names among their classes; quiet loggers take the place of loggers."""
     trainer.callbacks = [one for one in trainer.callbacks if not unwanted & {c.__name__ for c in type(one).__mro__}]
-    if trainer.loggers:
-        trainer.loggers = [_quiet_logger(trainer)]
+    trainer.loggers = [_quiet_logger(trainer) for _ in trainer.loggers]
 
 
 def _quiet_logger(trainer: Any) -> Any:
-    """Lightning's DummyLogger: `self.logger.experiment.anything()` goes on working. Its folder is the scratch one."""
+    """Lightning's DummyLogger: `self.logger.experiment.anything()` goes on working. Its folders are the scratch one."""
     package = next(HOMES[one.__module__] for one in type(trainer).__mro__ if one.__module__ in HOMES)
     dummy = importlib.import_module(f"{package}.loggers.logger").DummyLogger
-    folder = trainer.default_root_dir
-    return type("QuietLogger", (dummy,), {"save_dir": property(lambda self: folder)})()
+    folder = str(trainer.default_root_dir)
+    # What paths are joined with, of Lightning's loggers and of the TensorBoard and Weights & Biases behind them; of
+    # these the dummies would answer None, or a method.
+    told = {"log_dir": folder, "dir": folder, "get_logdir": lambda self: folder, "id": "quiet", "name": "quiet"}
+    told["config"] = property(lambda self: self)  # config.update() and config["x"] = 1
+    own = {"save_dir": folder, "log_dir": folder, "root_dir": folder, "sub_dir": ""}
+    quiet = type("QuietLogger", (dummy,), own)()
+    quiet._experiment = type("QuietExperiment", (type(quiet.experiment),), told)()
+    return quiet

@@ -55,7 +55,7 @@ class Told(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     losses: tuple[float, ...] = ()
     source: str = "training_step"
     functions: str = ""
-    scale: float | None = None
+    sign: int = 0
     bound: float | None = None
     constant: float | None = None
     batches: tuple[str, ...] = ()
@@ -65,6 +65,7 @@ class Told(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     manual: bool = False
     trainable: int = 0
     without_gradient: tuple[str, ...] = ()
+    zero_gradient: tuple[str, ...] = ()
     unmoved: tuple[str, ...] = ()
     noisy: tuple[str, ...] = ()
     device: str = ""
@@ -118,7 +119,8 @@ def training_ran(seen: Evidence, config: Config) -> Iterator[Finding]:
     whole = told is not None and told.ended not in ("exception", "cut")
     found = training.fault(seen.ended, reached=told is not None, whole=whole)
     if found:
-        yield found
+        inside = told is not None and told.ended == "exception" and not found.hint
+        yield msgspec.structs.replace(found, hint=_DIFFERENT) if inside else found
     elif told is not None and not whole:
         message = f"the training ended itself after {told.steps} of {config.steps} steps"
         if told.ended == "exception":
@@ -126,6 +128,12 @@ def training_ran(seen: Evidence, config: Config) -> Iterator[Finding]:
         yield Finding(
             message=message, hint="Look for `should_stop`, or a loader that is empty.", detail=seen.ended.tail
         )
+
+
+_DIFFERENT = (
+    "memorize runs without validation, checkpoints and loggers: does this read `val_loss`, a checkpoint's path, or what"
+    " a validation leaves? Each step is an epoch."
+)
 
 
 @after(training_ran)
@@ -191,8 +199,8 @@ _NOT_FINITE = (
 def loss_above_bound(seen: Evidence, config: Config) -> Iterator[Finding]:
     """The loss stays above its lower bound."""
     told = seen.probe
-    if told.scale is not None and told.scale < 0:
-        message = f"training_step returned {told.scale:.2f} × {told.functions}: minimised with the wrong sign"
+    if told.sign < 0:
+        message = f"training_step returned {told.functions}: minimised with the wrong sign"
         return (yield Finding(message=message, hint="Return the loss itself; an optimizer minimises."))
     if told.bound is None:
         raise Skip(f"its lower bound is unknown: {_why_unknown(told)}")
@@ -205,9 +213,11 @@ def loss_above_bound(seen: Evidence, config: Config) -> Iterator[Finding]:
 
 
 def _why_unknown(told: Told) -> str:
+    if told.manual:
+        return "manual optimization is not looked into"
     if not told.functions:
-        return "training_step calls none of torch's loss functions that have one"
-    return f"training_step returns something else than {told.functions}"
+        return "none of torch's loss functions that have one was seen on the way to what training_step returned"
+    return f"training_step returned something else than a sum of {told.functions}"
 
 
 @after(loss_is_finite)
@@ -217,11 +227,19 @@ def gradients_reach(seen: Evidence, config: Config) -> Iterator[Finding]:
     if told.trainable == 0:
         yield Finding(message="no parameter is trainable")
     if told.without_gradient:
-        yield Finding(
-            message=f"{_listed(told.without_gradient, told.trainable)} never got a gradient",
-            hint="Look for detach(), no_grad(), .data or .item() on the way to the loss, and for layers never used."
-            " What is frozen on purpose: requires_grad_(False).",
-        )
+        message = f"{_listed(told.without_gradient, told.trainable)} never got a gradient"
+        yield Finding(message=message, hint=_NO_GRADIENT + _ON_PURPOSE)
+    if told.zero_gradient:
+        message = f"{_listed(told.zero_gradient, told.trainable)}: the gradient is always 0"
+        yield Finding(message=message, hint=_ZERO_GRADIENT + _ON_PURPOSE)
+
+
+_NO_GRADIENT = "Look for detach(), no_grad(), .data or .item() on the way to the loss, and for layers never used."
+_ZERO_GRADIENT = "A factor of 0, a ReLU that is never on, an output that is dropped (`out[:, -1]` of a BiLSTM)?"
+_ON_PURPOSE = (
+    " Experts that this batch is not routed to: [[tool.backburn.allow]]. What is frozen on purpose:"
+    " requires_grad_(False)."
+)
 
 
 @after(loss_is_finite)
@@ -270,8 +288,8 @@ def loss_falls(seen: Evidence, config: Config) -> Iterator[Finding]:
     need = floor + config.threshold * (first - floor)
     yield Finding(
         message=f"the loss fell from {first:.4g} to {best:.4g} in {told.steps} steps; memorizing takes {need:.4g}",
-        hint="Learning rate, warm-up, frozen layers, labels that do not belong to the inputs? If it is only slow,"
-        " raise `steps`.",
+        hint="Learning rate, frozen layers, labels that do not belong to the inputs? A loss that cannot fall so far"
+        " (a VAE's, by its KL term): set `floor`. If it is only slow (a warm-up of your own?), raise `steps`.",
     )
 
 
