@@ -18,6 +18,19 @@ def commit(folder):
 
 
 @pytest.fixture(scope="session", autouse=True)
+def git_identity(tmp_path_factory):
+    """A machine of CI may have no git identity, and a person's own settings are nobody's business here.
+
+    An empty file and not /dev/null: as root, one `git config --global` would put a plain file in its place.
+    """
+    settings = tmp_path_factory.mktemp("git") / "config"
+    settings.touch()
+    os.environ |= {"GIT_CONFIG_GLOBAL": str(settings), "GIT_CONFIG_NOSYSTEM": "1"}
+    for who in ("AUTHOR", "COMMITTER"):
+        os.environ |= {f"GIT_{who}_NAME": "nobody", f"GIT_{who}_EMAIL": "nobody@example.com"}
+
+
+@pytest.fixture(scope="session", autouse=True)
 def hook_environments():
     """pre-commit's environments outlive a test session: 25 s the first time, 1 s from then on."""
     os.environ.setdefault("PRE_COMMIT_HOME", str(REPOSITORY / "build" / "cache" / "pre-commit"))

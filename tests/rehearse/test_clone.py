@@ -100,6 +100,7 @@ def test_no_hook_of_the_users_gets_its_hands_on_the_clone(place, tmp_path, monke
     hook.write_text(f"#!/bin/sh\ntouch {tmp_path}/touched\n")
     hook.chmod(0o755)
     here = place(files={"a.txt": "one\n"})
+    monkeypatch.delenv("GIT_CONFIG_GLOBAL")  # else --global would mean the one of all tests
     monkeypatch.setenv("HOME", str(tmp_path))
     git(here.folder, "config", "--global", "core.hooksPath", str(hook.parent))
     made(here)
