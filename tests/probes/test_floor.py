@@ -179,14 +179,14 @@ def test_the_sum_of_two_and_a_factor_of_one():
     thrice = seen(lambda x: 3 * F.cross_entropy(x, LABELS, label_smoothing=0.1), SCORES)
     mixed = seen(lambda x: F.cross_entropy(x, LABELS, label_smoothing=0.1) + 0.1 * F.mse_loss(x, SHARES), SCORES)
     assert (both.sign, both.names) == (1, "cross_entropy + mse_loss")
-    assert (mixed.sign, mixed.names) == (1, "cross_entropy + 0.1 × mse_loss")
+    assert (mixed.sign, mixed.names) == (1, "cross_entropy + 0.100 × mse_loss")
     assert both.floor == pytest.approx(alone.floor) == mixed.floor
     assert thrice.floor == pytest.approx(3 * alone.floor)
 
 
 def test_a_flipped_sign_has_no_floor():
     relation = seen(lambda x: -F.cross_entropy(x, LABELS), SCORES)
-    assert (relation.sign, relation.floor, relation.names) == (-1, None, "-1 × cross_entropy")
+    assert (relation.sign, relation.floor, relation.names) == (-1, None, "-1.00 × cross_entropy")
     assert relation.agrees(seen(lambda x: -F.cross_entropy(x, LABELS), 2 * SCORES))
 
 

@@ -44,7 +44,7 @@ class Relation:
         self.factors = [float(weight.sum()) for _, weight in terms]
         self.sign = _sign(returned, terms) if terms else 0
         spelled = map(_spelled, (call.name for call, _ in terms), self.factors if self.sign else [1.0] * len(terms))
-        self.names = " + ".join(spelled)  # `cross_entropy + 0.1 × mse_loss`
+        self.names = " + ".join(spelled)  # `cross_entropy + 0.100 × mse_loss`
         self.floor = self._total([(call.floor, weight) for call, weight in terms])
         self.constant = self._total([(call.constant, weight) for call, weight in terms])
 
@@ -104,7 +104,7 @@ def _dot(weight: Any, value: Any) -> float:
 
 
 def _spelled(name: str, factor: float) -> str:
-    return name if abs(factor - 1) <= _STEADY else f"{factor:.3g} × {name}"
+    return name if abs(factor - 1) <= _STEADY else f"{factor:#.3g} × {name}"
 
 
 def recorder() -> Any:
