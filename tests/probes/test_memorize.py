@@ -69,7 +69,7 @@ class Silent(t.Net):
 DEFECTS = {
     "a detached encoder": (t.Detached, {}, "gradients-reach", "2 of 4 trainable parameters (encoder.0.{weight,bias})"),
     "an encoder under no_grad": (t.NoGrad, {}, "gradients-reach", "encoder.0"),
-    "the wrong sign": (t.Flipped, {}, "loss-above-bound", "-1 × cross_entropy: minimised with the wrong sign"),
+    "the wrong sign": (t.Flipped, {}, "loss-above-bound", "-1.00 × cross_entropy: minimised with the wrong sign"),
     "nll_loss of a softmax": (t.FlippedTail, {}, "loss-above-bound", "below 0"),
     "NaN on the way": (t.Vanishing, {}, "loss-is-finite", "nan at step 3"),
     "infinite at once": (t.Infinite, {}, "loss-is-finite", "-inf at step 1"),
@@ -146,6 +146,22 @@ def test_a_loss_that_is_no_sum_of_known_ones_has_no_sign(module, tmp_path):
     outcomes = t.judged(told, floor=-2.0, steps=60)
     assert (told.sign, told.bound) == (0, None)
     assert outcomes["loss-above-bound"].skipped.startswith("its lower bound is unknown")
+
+
+class Taught(t.Net):
+    """A teacher that grows surer by the step: what the loss can come down to falls with it."""
+
+    def loss(self, x, y):
+        sure = 0.05 * self.global_step * nn.functional.one_hot(y, t.CLASSES)
+        return nn.functional.cross_entropy(self(x), sure.softmax(dim=1))
+
+
+def test_a_floor_that_falls_is_no_bound(tmp_path):
+    """In the first two steps it falls by 0.02 %."""
+    torch.manual_seed(1)
+    told = t.told(Taught(), path=tmp_path, threshold=0.05)
+    assert failing(t.judged(told, threshold=0.05)) == []
+    assert min(told.losses) < 0.5 and told.bound is None
 
 
 class Afterwards(t.Net):

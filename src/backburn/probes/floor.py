@@ -49,9 +49,12 @@ class Relation:
         self.constant = self._total([(call.constant, weight) for call, weight in terms])
 
     def agrees(self, other: Relation) -> bool:
-        """Whether two steps show the same sum; a factor that follows a schedule would change it."""
+        """Whether two steps show one sum with one floor: no factor follows a schedule, no target a model."""
         if not self.sign or self.sign != other.sign or len(self.factors) != len(other.factors):
             return False
+        if self.floor is not None and other.floor is not None:
+            if abs(self.floor - other.floor) > _STEADY * (abs(self.floor) + abs(self.constant or 0.0)):
+                return False
         return all(abs(one - two) <= _STEADY * abs(one) for one, two in zip(self.factors, other.factors))
 
     def _total(self, terms: Sequence[tuple[Any, Any]]) -> float | None:

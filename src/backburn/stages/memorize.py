@@ -217,7 +217,7 @@ def _why_unknown(told: Told) -> str:
         return "manual optimization is not looked into"
     if not told.functions:
         return "none of torch's loss functions that have one was seen on the way to what training_step returned"
-    return f"training_step returned something else than a sum of {told.functions}"
+    return f"training_step returned something else than a steady sum of {told.functions}"
 
 
 @after(loss_is_finite)
