@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -18,12 +19,15 @@ class Batch:
         self.leaves = [(path, value.detach().clone() if _is_tensor(value) else value) for path, value in leaves(batch)]
         self.values = [value for _, value in self.leaves]
         self.plain = type(batch) if type(batch) in (list, tuple) and all(map(_is_tensor, batch)) else None
+        self.equal = _torch().equal
 
     def differs(self, batch: Any) -> str:
         """The first path at which `batch` is another one, with type and shape; "" when both are the same."""
-        # The usual batch is a list of tensors; without a word about paths 19 microseconds a step become 6.
-        if type(batch) is self.plain and len(batch) == len(self.values) and all(map(_same, self.values, batch)):
-            return ""
+        if type(batch) is self.plain and len(batch) == len(self.values):
+            # The usual batch, a list of tensors: without a word about paths 19 microseconds a step become 4.
+            with contextlib.suppress(RuntimeError):  # of another dtype, layout or device
+                if all(map(self.equal, self.values, batch)):
+                    return ""
         others = list(leaves(batch))
         for (path, value), (where, other) in zip(self.leaves, others):
             if path != where or not _same(value, other):
@@ -82,9 +86,14 @@ def _same(one: Any, other: Any) -> bool:
     return True  # an object that shows nothing of itself: no evidence of a difference
 
 
-def _same_tensor(one: Any, other: Any) -> bool:
+def _torch() -> Any:
     import torch
 
+    return torch
+
+
+def _same_tensor(one: Any, other: Any) -> bool:
+    torch = _torch()
     if one.shape != other.shape or one.dtype != other.dtype or one.layout != other.layout or one.device != other.device:
         return False
     if one.layout != torch.strided:
@@ -105,7 +114,6 @@ def _kind(value: Any) -> str:
 def _bytes(value: Any) -> bytes:
     if not _is_tensor(value):
         return bytes(value.tobytes()) if hasattr(value, "tobytes") else repr(value).encode()
-    import torch
-
+    torch = _torch()
     dense = value.detach() if value.layout == torch.strided else value.detach().to_dense()
     return bytes(dense.cpu().contiguous().reshape(-1).view(torch.uint8).numpy().tobytes())
