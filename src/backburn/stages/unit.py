@@ -19,7 +19,7 @@ from ..errors import Skip, Unjudged, UserError
 from ..report import Figure, Finding, Level, after
 
 _SLOWEST = 10
-_WORTH_A_LINE = 1.0  # seconds from which one of the ten slowest is a figure of its own
+_WORTH_A_LINE = 0.1  # seconds from which one of the ten slowest is a figure of its own
 _DETAILS = 100  # failures that keep their text; a suite that is red from end to end has one cause
 _LINES = 400  # of the log, looked at for stacks and pytest's last words
 _NOT_ON_A_PUSH = ("schedule", "workflow_dispatch")
