@@ -33,6 +33,12 @@ class Verdict(StrEnum):
     UNJUDGED = "unjudged"
 
 
+def overall(verdicts: Iterable[Verdict]) -> Verdict:
+    """`fail` if any is, else `unjudged` if any is, else `pass` if any is, else (nothing, or only skips) `unjudged`."""
+    found = set(verdicts)
+    return next((one for one in (Verdict.FAIL, Verdict.UNJUDGED, Verdict.PASS) if one in found), Verdict.UNJUDGED)
+
+
 class Finding(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """One problem. `file` is relative to the repository's root; `line` and `column` count from 1, 0 is unknown."""
 
@@ -119,12 +125,8 @@ class Report(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 
     @property
     def verdict(self) -> Verdict:
-        """`fail` if any outcome failed, else `unjudged` if any is, else `pass` if any passed, else `unjudged`."""
-        verdicts = {outcome.verdict for outcome in self.outcomes}
-        for verdict in (Verdict.FAIL, Verdict.UNJUDGED, Verdict.PASS):
-            if verdict in verdicts:
-                return verdict
-        return Verdict.UNJUDGED
+        """What the outcomes come to."""
+        return overall(outcome.verdict for outcome in self.outcomes)
 
     @property
     def worst_first(self) -> tuple[Outcome, ...]:

@@ -16,7 +16,7 @@ from typing import Any
 
 from .. import git, process
 from ..errors import UserError
-from ..report import Finding, Verdict
+from ..report import Finding, Verdict, overall
 from . import act, clone, environ, event, rows, workflow
 from .act import Say
 from .rows import Row, Told
@@ -71,12 +71,8 @@ class Rehearsal:
 
     @property
     def verdict(self) -> Verdict:
-        """`fail` if any row failed, else `unjudged` if any is, else `pass` if any passed, else `unjudged`."""
-        verdicts = {row.verdict for row in self.rows}
-        for verdict in (Verdict.FAIL, Verdict.UNJUDGED, Verdict.PASS):
-            if verdict in verdicts:
-                return verdict
-        return Verdict.UNJUDGED
+        """What the rows come to, as a report's outcomes do."""
+        return overall(row.verdict for row in self.rows)
 
 
 def rehearse(root: Path, workflows: tuple[str, ...], options: Options, say: Say) -> Rehearsal:
