@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import math
 import os
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -75,6 +78,28 @@ def convert(data: Any, schema: type[S], where: str) -> S:
         return msgspec.convert(data, schema, strict=False)
     except msgspec.ValidationError as error:
         raise UserError(str(error), where=where, hint="Delete it and run again.") from error
+
+
+@contextlib.contextmanager
+def alone(folder: Path, name: str, other: str) -> Iterator[None]:
+    """One `name` at a time in `folder`: a second, called `other`, would empty the first one's evidence.
+
+    Makes the folder, and git ignore it. Raises UserError where another is at work, or the folder cannot be written.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / ".gitignore").write_text("*\n", encoding="utf-8")  # not every project ignores build/
+        stream = (folder / f".{name}.lock").open("w")
+    except OSError as error:
+        hint = "backburn keeps its evidence there."
+        raise UserError(f"cannot write: {error.strerror}", where=str(folder), hint=hint) from error
+    with stream:
+        try:
+            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            hint = "Wait for it to end, or use another checkout."
+            raise UserError(f"{other} is at work in this folder", where=str(folder), hint=hint) from error
+        yield
 
 
 def _spell(value: Any) -> Any:

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
 import datetime
-import fcntl
 import shutil
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -51,7 +49,7 @@ def run(name: str, asked: Asked) -> tuple[Report, Path]:
     root = config.find_root(folder, top)
     settings = config.load(root, {key: one.Config for key, one in catalog.STAGES.items()})
     out = root / FOLDER / name
-    with _alone(root / FOLDER, name):
+    with evidence.alone(root / FOLDER, name, f"another `backburn {name}`"):
         _empty(out)
         parts = list(_parts(stage, settings, asked, out, name))
         report = Report(
@@ -187,26 +185,3 @@ def _empty(out: Path) -> None:
         raise UserError(
             f"cannot empty the folder: {error.strerror}", where=str(out), hint="Check its owner."
         ) from error
-
-
-@contextlib.contextmanager
-def _alone(folder: Path, name: str) -> Iterator[None]:
-    """One `backburn <stage>` at a time in one folder: a second would empty the first one's evidence."""
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        (folder / ".gitignore").write_text("*\n", encoding="utf-8")  # not every project ignores build/
-        stream = (folder / f".{name}.lock").open("w")
-    except OSError as error:
-        raise UserError(
-            f"cannot write: {error.strerror}", where=str(folder), hint="backburn keeps its evidence there."
-        ) from error
-    with stream:
-        try:
-            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            raise UserError(
-                f"another `backburn {name}` is at work in this folder",
-                where=str(folder),
-                hint="Wait for it to end, or use another checkout.",
-            ) from error
-        yield

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-import fcntl
 import json
 import os
 import secrets
@@ -14,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from .. import git, process
+from .. import evidence, git, process
 from ..errors import UserError
 from ..report import Finding, Verdict, overall
 from . import act, clone, environ, event, rows, workflow
@@ -84,7 +82,7 @@ def rehearse(root: Path, workflows: tuple[str, ...], options: Options, say: Say)
     act.locate()
     folder = root.absolute() / "build" / "rehearsal"
     with (
-        _alone(folder),
+        evidence.alone(folder, "rehearse", "another rehearsal"),
         tempfile.TemporaryDirectory(prefix="backburn-rehearsal-", ignore_cleanup_errors=True) as name,
     ):
         scratch = Path(name).resolve()
@@ -103,25 +101,6 @@ def rehearse(root: Path, workflows: tuple[str, ...], options: Options, say: Say)
         folder=folder,
         fork=options.fork,
     )
-
-
-@contextlib.contextmanager
-def _alone(folder: Path) -> Iterator[None]:
-    """One rehearsal at a time of one project: a second would empty the first one's folders. Makes git ignore them."""
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        (folder / ".gitignore").write_text("*\n", encoding="utf-8")
-        stream = (folder / ".lock").open("w")
-    except OSError as error:
-        hint = "rehearse keeps there what came of it."
-        raise UserError(f"cannot write: {error.strerror}", where=str(folder), hint=hint) from error
-    with stream:
-        try:
-            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            hint = "Wait for it to end, or use another checkout."
-            raise UserError("another rehearsal is at work in this folder", where=str(folder), hint=hint) from error
-        yield
 
 
 @dataclass(kw_only=True)
