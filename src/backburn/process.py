@@ -20,7 +20,7 @@ _GRACE = 2.0  # seconds from SIGTERM to SIGKILL, so that an interrupted stage st
 _GONE = 0.5  # seconds that a killed group may take to be gone: a GPU is free only then
 _DUMP = 0.5  # seconds a hung Python gets to print its stacks (PYTHONFAULTHANDLER) before SIGTERM
 _TAIL = 64 * 1024  # bytes of output looked at for a tail
-_ANSI = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)|[@-Z\\-_])")
+_ANSI = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)|[@-Z\\-_=>])")
 
 Tick = Callable[[str, float], None]
 _ticks: ContextVar[Tick | None] = ContextVar("ticks", default=None)
@@ -103,8 +103,12 @@ def tail(path: Path, lines: int = 30) -> str:
             text = stream.read().decode(errors="replace")
     except OSError:
         return ""
-    plain = (_ANSI.sub("", line).rstrip("\r").rpartition("\r")[2].rstrip() for line in text.split("\n"))
-    return "\n".join([line for line in plain if line][-lines:])
+    return "\n".join([line for line in map(plain, text.split("\n")) if line][-lines:])
+
+
+def plain(line: str) -> str:
+    """One line of output without control sequences; of a progress bar its last state."""
+    return _ANSI.sub("", line).rstrip().rpartition("\r")[2]
 
 
 @contextlib.contextmanager

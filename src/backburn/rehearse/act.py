@@ -15,12 +15,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from .. import process
 from ..errors import UserError
 from .workflow import Job, Workflow
 
 Say = Callable[[str], None]
 _TAIL = 40  # lines of a step's output that are kept for the finding
-_ANSI = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)|[@-Z\\-_=>])")
 _SHA = re.compile(r"@([0-9a-f]{7})[0-9a-f]{33}\b")
 _PATIENCE = 30.0  # seconds after which a step that is still at work is mentioned
 _NAME = 72  # characters of a step's name in its line
@@ -136,7 +136,7 @@ class Stream:
         if not isinstance(entry, dict) or "jobID" not in entry:
             return
         leg = self._leg(entry)
-        text = _plain(str(entry.get("msg", "")))
+        text = process.plain(str(entry.get("msg", "")))  # act gives steps a terminal
         write(f"{leg.label} | {_step(entry)} | {text}\n")
         if not self.cut:  # what act says while it is being ended is no job's doing
             self._note(leg, entry, text)
@@ -186,11 +186,6 @@ class Stream:
         word += ", and the job goes on" if failed and tolerated else ""
         seconds = float(entry.get("executionTime", 0)) / 1e9
         self._say(f"{self._workflow.stem} / {leg.label} · {_step(entry)} … {seconds:.1f} s {word}")
-
-
-def _plain(text: str) -> str:
-    """Without control sequences; of a progress bar its last state. act gives steps a terminal."""
-    return _ANSI.sub("", text).rstrip().rpartition("\r")[2]
 
 
 def _step(entry: Mapping[str, Any]) -> str:
