@@ -64,3 +64,19 @@ def test_a_shallow_clone_that_lacks_the_base_says_so(repository, tmp_path):
 def test_a_surrounding_git_hook_does_not_lead_astray(repository, tmp_path, monkeypatch):
     monkeypatch.setenv("GIT_DIR", str(tmp_path / "elsewhere"))
     assert git.top(repository) == repository
+
+
+def test_what_git_tracks_is_relative_to_the_folder(repository, tmp_path):
+    (repository / "sub").mkdir()
+    (repository / "sub" / "zwei ü.py").touch()
+    (repository / "untracked.py").touch()
+    run(repository, "add", "sub")
+    assert git.tracked(repository) == ("gone.py", "one.py", "sub/zwei ü.py")
+    assert git.tracked(repository / "sub") == ("zwei ü.py",)
+    with pytest.raises(UserError, match="git ls-files failed"):
+        git.tracked(tmp_path)
+
+
+def test_a_path_elsewhere_stays_as_it_is(tmp_path):
+    assert git.relative(tmp_path / "a" / "b.py", tmp_path) == "a/b.py"
+    assert git.relative(tmp_path, tmp_path / "a") == tmp_path.as_posix()

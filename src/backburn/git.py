@@ -48,6 +48,23 @@ def changed_since(folder: Path, base: str) -> tuple[str, ...]:
     code, out, error = _git(folder, "diff", "--name-only", "-z", "--relative", "--diff-filter=d", merge_base)
     if code != 0:
         raise UserError(f"git diff failed: {error}", where=str(folder))
+    return _names(out)
+
+
+def tracked(folder: Path) -> tuple[str, ...]:
+    """Files under `folder`, relative to it, that git tracks. Raises UserError where git does not answer."""
+    code, out, error = _git(folder, "ls-files", "-z")
+    if code != 0:
+        raise UserError(f"git ls-files failed: {error}", where=str(folder))
+    return _names(out)
+
+
+def relative(path: Path, top: Path) -> str:
+    """`path` as seen from `top`, with slashes; as it is where it lies elsewhere."""
+    return path.relative_to(top).as_posix() if path.is_relative_to(top) else path.as_posix()
+
+
+def _names(out: bytes) -> tuple[str, ...]:
     return tuple(os.fsdecode(name) for name in out.split(b"\0") if name)
 
 

@@ -60,7 +60,7 @@ def run(name: str, asked: Asked) -> tuple[Report, Path]:
             curves=tuple(one for part in parts for one in part.measured if isinstance(one, Curve)),
             seconds=round(time.monotonic() - started, 3),
             commit=git.head(root),
-            folder=_relative(out, top),
+            folder=git.relative(out, top),
             interrupted=next((part.interrupted for part in parts if part.interrupted), ""),
         )
         evidence.save(report, out / "report.json")
@@ -166,11 +166,7 @@ def _rebased(finding: Finding, root: Path, top: Path) -> Finding:
     """Findings name files relative to the project; readers need them relative to the repository."""
     if not finding.file:
         return finding
-    return msgspec.structs.replace(finding, file=_relative(root / finding.file, top))
-
-
-def _relative(path: Path, top: Path) -> str:
-    return path.relative_to(top).as_posix() if path.is_relative_to(top) else path.as_posix()
+    return msgspec.structs.replace(finding, file=git.relative(root / finding.file, top))
 
 
 def _empty(out: Path) -> None:

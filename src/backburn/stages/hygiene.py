@@ -6,14 +6,13 @@ hook says into findings with file and line. What a hook mends stays mended in th
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Literal
 
 import msgspec
 
-from .. import git, github, installers, precommit, process
+from .. import git, github, installers, precommit
 from ..config import Seconds
 from ..errors import Skip, Unjudged, UserError
 from ..precommit import Hook, Status
@@ -57,7 +56,7 @@ def gather(config: Config, root: Path, out: Path) -> Evidence:
     if chosen is None:
         raise UserError(f"no {precommit.FILE}", where=str(root), hint=_NO_CONFIG)
     base = config.base or (github.Actions.from_environ().base if config.scope == "changed" else "")
-    files = git.changed_since(root, base) if base else _tracked(root)
+    files = git.changed_since(root, base) if base else git.tracked(root)
     ran = precommit.run(
         chosen,
         top,
@@ -81,23 +80,12 @@ def gather(config: Config, root: Path, out: Path) -> Evidence:
 _NO_CONFIG = "`pre-commit sample-config > .pre-commit-config.yaml` makes a first one; see docs/hygiene.md."
 
 
-def _tracked(root: Path) -> tuple[str, ...]:
-    code, said, error = process.capture(["git", "ls-files", "-z"], cwd=root)
-    if code != 0:
-        raise UserError(f"git ls-files failed: {error}", where=str(root))
-    return tuple(os.fsdecode(name) for name in said.split(b"\0") if name)
-
-
 def _within(hook: Hook, root: Path, top: Path) -> Hook:
     """Hooks work in the repository's top folder; a project may lie below it."""
     if root == top:
         return hook
-    places = (msgspec.structs.replace(place, file=_relative(top / place.file, root)) for place in hook.places)
+    places = (msgspec.structs.replace(place, file=git.relative(top / place.file, root)) for place in hook.places)
     return msgspec.structs.replace(hook, places=tuple(places))
-
-
-def _relative(path: Path, root: Path) -> str:
-    return path.relative_to(root).as_posix() if path.is_relative_to(root) else path.as_posix()
 
 
 _KILLED = (-9, 137)  # SIGKILL
