@@ -66,6 +66,12 @@ def test_a_surrounding_git_hook_does_not_lead_astray(repository, tmp_path, monke
     assert git.top(repository) == repository
 
 
+def test_git_s_own_settings_stay():
+    """A container may give safe.directory by GIT_CONFIG_COUNT."""
+    kept = {"GIT_CONFIG_COUNT": "1", "GIT_SSL_CAINFO": "x", "PATH": "/bin"}
+    assert git.unbound({"GIT_DIR": "x", "GIT_INDEX_FILE": "x", "GIT_WORK_TREE": "x", **kept}) == kept
+
+
 def test_what_git_tracks_is_relative_to_the_folder(repository, tmp_path):
     (repository / "sub").mkdir()
     (repository / "sub" / "zwei ü.py").touch()

@@ -3,10 +3,21 @@
 from __future__ import annotations
 
 import os
+import re
+from collections.abc import Mapping
 from pathlib import Path
 
 from . import process
 from .errors import Unjudged, UserError
+
+_BINDING = re.compile(
+    r"GIT_(DIR|WORK_TREE|INDEX_FILE|OBJECT_DIRECTORY|ALTERNATE_OBJECT_DIRECTORIES|COMMON_DIR|PREFIX|NAMESPACE)$"
+)
+
+
+def unbound(environ: Mapping[str, str]) -> dict[str, str]:
+    """Without what binds git to one repository, as a caller inside a git hook has it; GIT_CONFIG_* and such stay."""
+    return {key: value for key, value in environ.items() if not _BINDING.match(key)}
 
 
 def top(folder: Path) -> Path | None:
@@ -73,6 +84,4 @@ def _is_shallow(folder: Path) -> bool:
 
 
 def _git(folder: Path, *words: str) -> tuple[int, bytes, str]:
-    # A caller inside a git hook has GIT_DIR and GIT_INDEX_FILE set, which would answer for another repository.
-    env = {key: value for key, value in os.environ.items() if not key.startswith("GIT_")}
-    return process.capture(["git", *words], cwd=folder, env=env)
+    return process.capture(["git", *words], cwd=folder, env=unbound(os.environ))

@@ -27,7 +27,7 @@ from typing import Any
 
 import msgspec
 
-from . import github, installers, linters, process
+from . import git, github, installers, linters, process
 from .errors import Unjudged, UserError
 
 FILE = ".pre-commit-config.yaml"
@@ -39,11 +39,6 @@ _SNAPSHOT = (
     'exec >"$BACKBURN_SNAPSHOTS/$0.log" 2>&1; export GIT_INDEX_FILE="$BACKBURN_SNAPSHOTS/index" '
     'GIT_OBJECT_DIRECTORY="$BACKBURN_SNAPSHOTS/objects" GIT_ALTERNATE_OBJECT_DIRECTORIES="$BACKBURN_OBJECTS"; '
     'git add --update -- :/ && git write-tree >"$BACKBURN_SNAPSHOTS/$0"'
-)
-# Inside a git hook these point at another repository.
-_LEAKS = re.compile(
-    r"GIT_(DIR|WORK_TREE|INDEX_FILE|OBJECT_DIRECTORY|ALTERNATE_OBJECT_DIRECTORIES|COMMON_DIR|PREFIX|NAMESPACE)$"
-    r"|PYTHON(PATH|HOME)$"
 )
 _ASKED_WRONGLY = re.compile(r"^An error has occurred: Invalid(Config|Manifest)Error|^\[ERROR\] The hook `", re.M)
 _ABSENT = re.compile(r"^\[ERROR\] (`.+` is not present in repository .+?)\.  ", re.M)
@@ -180,9 +175,9 @@ def _which(files: Sequence[str] | None, out: Path) -> list[str]:
 
 
 def _environment(skip: Sequence[str]) -> dict[str, str]:
-    env = {key: value for key, value in github.for_user_code().items() if not _LEAKS.match(key)}
-    if env.get("VIRTUAL_ENV") == sys.prefix:
-        del env["VIRTUAL_ENV"]
+    env = git.unbound(github.for_user_code())
+    leaks = {"PYTHONPATH", "PYTHONHOME"} | ({"VIRTUAL_ENV"} if env.get("VIRTUAL_ENV") == sys.prefix else set())
+    env = {key: value for key, value in env.items() if key not in leaks}
     return env | {"SKIP": ",".join([env.get("SKIP", ""), *skip]).strip(",")}
 
 
