@@ -24,6 +24,7 @@ FLOORS = {
     "process": 1,
     "github": 1,
     "installers": 1,
+    "references": 1.1,
     "linters": 1,
     "junit": 1,
     "git": 1.2,
@@ -36,11 +37,13 @@ FLOORS = {
     "renderers": 2,
     "catalog": 3,
     "pipeline": 4,
+    "bless": 4.5,
     "cli": 5,
+    "pytest_plugin": 5,
     "probes": 5,
     "__main__": 6,
 }
-WINGS = {"rehearse"}
+WINGS = {"rehearse", "history"}
 HEAVY = {"torch", "lightning", "pytorch_lightning", "numpy", "pandas", "docker"}
 LAZY = {"rich", "jinja2"}
 NAMES_THAT_SAY_NOTHING = {"util", "utils", "helper", "helpers", "common", "misc", "base"}

@@ -1,14 +1,15 @@
 """The only list of stages and renderers, beside their folders. To add one: a file there, a line here."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
 import msgspec
 
+from .references import Reference
 from .renderers import annotations, summary, terminal
 from .report import Check, Curve, Figure, Generated, Look, Report
-from .stages import hygiene, memorize, unit
+from .stages import hygiene, memorize, profile, reproduce, unit
 
 
 class Stage(Protocol):
@@ -30,11 +31,20 @@ class Stage(Protocol):
     def measured(self, seen: Any) -> tuple[Figure | Curve, ...]: ...
 
 
+class Referenced(Stage, Protocol):
+    """A stage that holds a training against a reference: what `backburn bless` asks of it. Both are pure."""
+
+    def candidate(self, seen: Any, config: Any) -> Reference | None: ...
+
+    def unfit(self, one: Reference, config: Any) -> Iterator[str]: ...
+
+
 class Renderer(Protocol):
     """What a renderer's module has: reports in, text out."""
 
     def render(self, reports: Sequence[Report], look: Look = ...) -> str: ...
 
 
-STAGES: Mapping[str, Stage] = {"hygiene": hygiene, "unit": unit, "memorize": memorize}
+REFERENCED: Mapping[str, Referenced] = {"reproduce": reproduce, "profile": profile}
+STAGES: Mapping[str, Stage] = {"hygiene": hygiene, "unit": unit, "memorize": memorize, **REFERENCED}
 RENDERERS: Mapping[str, Renderer] = {"terminal": terminal, "annotations": annotations, "summary": summary}

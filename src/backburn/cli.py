@@ -34,6 +34,20 @@ def cli() -> None:
     """Test machine-learning code in CI: each verb asks one question about the project and names the cause."""
 
 
+_OF_TRAININGS = (
+    click.argument("trainings", metavar="[TRAINING]...", nargs=-1),
+    click.option(
+        "--require-gpu/--no-require-gpu",
+        envvar="BACKBURN_REQUIRE_GPU",
+        default=None,
+        help="No GPU: unjudged, not done on the CPU.",
+    ),
+    click.option("--rehearsal", envvar="BACKBURN_REHEARSAL", is_flag=True, default=None, hidden=True),
+)
+_CANDIDATE = click.option(
+    "--candidate", is_flag=True, default=None, help="Gather all that a new reference needs, even if there is one."
+)
+
 # What one stage takes beside the options they all have. Each is a field of its Config, and is read from the
 # environment too (BACKBURN_<OPTION>), which is how an action hands its inputs over.
 OPTIONS: dict[str, tuple[Callable[[Any], Any], ...]] = {
@@ -50,16 +64,9 @@ OPTIONS: dict[str, tuple[Callable[[Any], Any], ...]] = {
             "--select", envvar="BACKBURN_SELECT", metavar="EXPR", help="Only tests with these markers, as pytest's -m."
         ),
     ),
-    "memorize": (
-        click.argument("trainings", metavar="[TRAINING]...", nargs=-1),
-        click.option(
-            "--require-gpu/--no-require-gpu",
-            envvar="BACKBURN_REQUIRE_GPU",
-            default=None,
-            help="No GPU: unjudged, not memorized on the CPU.",
-        ),
-        click.option("--rehearsal", envvar="BACKBURN_REHEARSAL", is_flag=True, default=None, hidden=True),
-    ),
+    "memorize": _OF_TRAININGS,
+    "reproduce": (*_OF_TRAININGS, _CANDIDATE),
+    "profile": (*_OF_TRAININGS, _CANDIDATE),
 }
 
 

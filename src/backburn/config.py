@@ -18,7 +18,7 @@ from .errors import UserError
 FILE = "pyproject.toml"
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 # Filled by the loader or the command line, never read from the file.
-_NOT_IN_FILE = {"training", "rehearsal"}
+_NOT_IN_FILE = {"training", "rehearsal", "candidate"}
 
 
 class Seconds(float):

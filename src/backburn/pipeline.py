@@ -12,11 +12,12 @@ from typing import Any
 
 import msgspec
 
-from . import catalog, config, evidence, git
+from . import catalog, config, evidence, git, references
 from .errors import Interrupted, Skip, Unjudged, UserError
 from .report import Check, Curve, Figure, Finding, Generated, Level, Outcome, Report, Verdict, name_of
 
 FOLDER = Path("build", "backburn")
+CANDIDATE = "candidate.json"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -104,8 +105,17 @@ def _one(stage: catalog.Stage, name: str, own: Any, root: Path, out: Path, train
         outcome = Outcome(check=gathering, claim=claim, training=training, unjudged=reason)
         return _Part(outcomes=(outcome,), interrupted=said)
     evidence.save(seen, out / "evidence.json")
+    if name in catalog.REFERENCED:
+        _offer(catalog.REFERENCED[name].candidate(seen, own), root, out / CANDIDATE)
     measured = tuple(msgspec.structs.replace(one, training=training) for one in stage.measured(seen))
     return _Part(outcomes=judge(stage, name, seen, own, training), measured=measured)
+
+
+def _offer(candidate: references.Reference | None, root: Path, path: Path) -> None:
+    """Leave beside the evidence what `backburn bless` would make the reference, also after a night without one."""
+    if candidate is not None:
+        about = {"commit": git.head(root), "date": datetime.date.today().isoformat()}
+        references.write(msgspec.structs.replace(candidate, **about), path)
 
 
 def _checks(stage: catalog.Stage, seen: Any) -> Iterator[Check]:

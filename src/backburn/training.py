@@ -79,10 +79,12 @@ def start(
     root: Path,
     out: Path,
     timeout: float,
+    prepared: bool = False,
 ) -> Ended:
     """Run the training's `prepare` and then its command with `args` behind it, the probe of `stage` inside.
 
-    Both together get `timeout` seconds, or the training's own if these are fewer. The probe gets `settings` (plain
+    Both together get `timeout` seconds, or the training's own if these are fewer; `prepared` leaves `prepare` out, for
+    a second run. The probe gets `settings` (plain
     data) and answers, if it is reached, in `out/probe.json`; the output goes to `out/output.txt`. Raises UserError for
     a command that cannot be meant (a shell's, an unbalanced quote, no such program) or a `cwd` that is not there,
     Interrupted as `process.run` does.
@@ -105,7 +107,7 @@ def start(
         if log == "output.txt":
             env["PYTHONPATH"] = os.pathsep.join(filter(None, [str(ONPATH), env.get("PYTHONPATH", "")]))
             env["BACKBURN_PROBE"] = json.dumps(asked)
-        elif not command:
+        elif prepared or not command:
             continue
         _expect_program(command[0], env, root / one.cwd, where)
         done = process.run(command, cwd=root / one.cwd, log=out / log, env=env, timeout=left, label=one.name)

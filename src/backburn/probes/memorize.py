@@ -20,6 +20,7 @@ from .movement import Movement
 from .schedules import Schedules
 from .trainer import UNWANTED, UNWANTED_IN_FIT, has_gpu, on_one_device, take_out
 
+ENDS = True  # the process, once the answer is there
 _LOOKS = 2  # steps whose loss calls are looked at: two, as a factor may follow a schedule
 # Called each step, and by us not needed: Lightning skips what is not callable, and saves 4 microseconds for each.
 _UNUSED = ("on_train_epoch_start", "on_before_zero_grad", "on_before_backward", "on_after_backward")
@@ -52,7 +53,8 @@ def overridden(asked: channel.Asked, given: dict[str, Any]) -> dict[str, Any]:
 
 
 def adjust(asked: channel.Asked, trainer: Any) -> None:
-    """Nothing more to do once a Trainer is made: the rest waits for its fit."""
+    """Take out what a new Trainer brought along and this stage does not want; the rest waits for its fit."""
+    take_out(trainer, UNWANTED)
 
 
 def _expect_gpu(asked: channel.Asked) -> None:

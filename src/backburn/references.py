@@ -1,0 +1,167 @@
+"""`references/<stage>/<training>/<hardware>.json`: reviewed evidence that a later training is held against."""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+
+import msgspec
+
+from . import evidence
+from .errors import Unjudged, UserError
+
+FOLDER = Path("references")
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")  # of a folder or file: a candidate may come from anywhere
+
+
+class Machine(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Where a training ran, as its probe tells it.
+
+    `hardware` names the class (`cpu-avx512`, `nvidia-h200`, `nvidia-h200-x4`) and the reference's file. Bits may be
+    compared only where all of `hard` is the same (torch, CUDA, threads, flags …); a difference in `soft` (kernel,
+    driver of a disk, versions of other packages …) is only told.
+    """
+
+    hardware: str
+    hard: dict[str, str] = {}
+    soft: dict[str, str] = {}
+
+
+class Reference(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What was reviewed; a candidate for it, before `backburn bless`, has the same shape.
+
+    `figures` has a value per run, in the order of `seeds`; the first run is the training as its author wrote it. A
+    value is exact: the shortest text that reads back as the same float64. `settings` and `data` say what was
+    trained on what, word by word. `commit` ends in `+` where tracked files differed.
+    """
+
+    stage: str
+    training: str
+    machine: Machine
+    seeds: tuple[int, ...] = ()
+    figures: dict[str, tuple[float | int, ...]] = {}
+    settings: dict[str, str] = {}
+    data: dict[str, str] = {}
+    commit: str = ""
+    date: str = ""
+    reason: str = ""
+    kind: str = "reference"
+    schema: int = 1
+
+    def runs(self, name: str) -> tuple[float | int, ...]:
+        """The values of one figure, one per run; empty where the reference lacks it."""
+        return self.figures.get(name, ())
+
+    @property
+    def not_finite(self) -> tuple[str, ...]:
+        """The figures that hold a NaN or an infinity."""
+        return tuple(name for name, values in self.figures.items() if not all(map(math.isfinite, values)))
+
+
+class Found(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The reference of a training for one machine, if there is one, and which other hardware has one."""
+
+    reference: Reference | None = None
+    others: tuple[str, ...] = ()
+
+
+def known(root: Path, stage: str, training: str) -> dict[str, Reference]:
+    """Every reference of a training, by hardware. Read before a long training starts: a file that cannot be used
+    raises UserError (corrupt, newer, foreign, moved by hand), and nothing was run.
+    """
+    found = {}
+    for path in sorted((root / FOLDER / stage / training).glob("*.json")):
+        one = load(path)
+        if (one.stage, one.training, one.machine.hardware) != (stage, training, path.stem):
+            said = f"it is the reference of {one.stage}/{one.training}/{one.machine.hardware}"
+            raise UserError(said, where=str(path), hint="References are written by `backburn bless`, not moved.")
+        if one.not_finite:
+            listed = ", ".join(one.not_finite[:3])
+            raise UserError(f"not finite: {listed}", where=str(path), hint="Take it back by git, or bless again.")
+        found[path.stem] = one
+    return found
+
+
+def load(path: Path) -> Reference:
+    """One reference or candidate. Raises UserError for a missing, corrupt, foreign or newer file, and says which."""
+    try:
+        one = evidence.load(path, Reference)
+    except UserError as error:
+        hint = error.hint if "newer" in error.problem else "Take it back by git, or bless again."
+        raise UserError(error.problem, where=error.where, hint=hint) from error
+    for name in (one.stage, one.training, one.machine.hardware):
+        if not _NAME.fullmatch(name):
+            raise UserError(f"{name!r} cannot be part of a reference's path", where=str(path))
+    short = [name for name, values in one.figures.items() if len(values) != len(one.seeds)]
+    if short:
+        raise UserError(f"{short[0]!r} has not one value for each of {len(one.seeds)} seeds", where=str(path))
+    return one
+
+
+def find(known_ones: Mapping[str, Reference], hardware: str) -> Found:
+    """The reference for this hardware, and the names of the others."""
+    return Found(reference=known_ones.get(hardware), others=tuple(one for one in known_ones if one != hardware))
+
+
+def comparable(found: Found, machine: Machine, stage: str) -> Reference:
+    """The reference, where this machine may be held against it. Raises Unjudged with the difference printed."""
+    again = f"Look at candidate.json in the evidence, then: backburn bless {stage} <candidate.json>"
+    reference = found.reference
+    if reference is None:
+        there = f"; there is one for {', '.join(found.others)}" if found.others else ""
+        raise Unjudged(f"no reference for {machine.hardware}{there}", hint=again)
+    changed = differences(reference.machine.hard, machine.hard)
+    if changed:
+        listed = "\n".join(changed)
+        raise Unjudged(
+            f"another environment than the reference's: {'; '.join(changed[:3])}{' …' if len(changed) > 3 else ''}",
+            hint=again,
+            detail=listed,
+        )
+    return reference
+
+
+def differences(before: Mapping[str, str], now: Mapping[str, str]) -> tuple[str, ...]:
+    """`torch: 2.12.0 → 2.13.0`, a line per key that differs; `-` for one that is not there."""
+    keys = sorted({*before, *now}, key=natural)
+    return tuple(
+        f"{key}: {before.get(key, '-')} → {now.get(key, '-')}" for key in keys if before.get(key) != now.get(key)
+    )
+
+
+def path_of(one: Reference, root: Path) -> Path:
+    """Where it belongs."""
+    return root / FOLDER / one.stage / one.training / f"{one.machine.hardware}.json"
+
+
+def write(one: Reference, path: Path) -> None:
+    """Write it atomically, sorted, one figure per line, so that a review shows what changed and merges stay small."""
+    evidence.write(dumps(one), path)
+
+
+def dumps(one: Reference) -> bytes:
+    """The file's bytes: fields in their order, every table sorted as people count (`loss@8` before `loss@13`)."""
+    plain = evidence.plain(one)
+    return ("{\n" + ",\n".join(_entries(plain, " ", plain)) + "\n}\n").encode()
+
+
+def _entries(table: Mapping[str, object], indent: str, order: Iterable[str]) -> Iterator[str]:
+    for key in order:
+        value = table[key]
+        if isinstance(value, dict) and value:
+            inner = ",\n".join(_entries(value, indent + " ", sorted(value, key=natural)))
+            yield f"{indent}{json.dumps(key, ensure_ascii=False)}: {{\n{inner}\n{indent}}}"
+        else:
+            yield f"{indent}{json.dumps(key, ensure_ascii=False)}: {json.dumps(value, ensure_ascii=False)}"
+
+
+def natural(text: str) -> list[tuple[int, str]]:
+    """A sorting key that counts: `loss@8` comes before `loss@13`.
+
+    >>> sorted(["loss@13", "loss@8", "accuracy"], key=natural)
+    ['accuracy', 'loss@8', 'loss@13']
+    """
+    return [(int(part), "") if odd % 2 else (-1, part) for odd, part in enumerate(re.split(r"([0-9]+)", text))]
