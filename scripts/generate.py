@@ -1,4 +1,4 @@
-"""Write what is derived: the three `action.yml` and the tables in their READMEs and in docs/actions.md.
+"""Write what is derived: the `action.yml` of each stage and the tables in their READMEs and in docs/actions.md.
 
 `python scripts/generate.py` writes, `--check` only says what is out of date (exit 1). Standard library only.
 """
@@ -24,9 +24,18 @@ INPUTS = {
     ),
 }
 REQUIRE_GPU = {
-    "require-gpu": ("`true`: without a GPU the stage is unjudged; empty: as `[tool.backburn.memorize]` says.", ""),
+    "require-gpu": ("`true`: without a GPU the stage is unjudged; empty: as `[tool.backburn.{stage}]` says.", ""),
 }
-EXTRA_INPUTS: dict[str, dict[str, tuple[str, str]]] = {"hygiene": {}, "unit": {}, "memorize": REQUIRE_GPU}
+SELECT = {
+    "select": ("Only tests with these markers, as pytest's `-m`; empty: as `[tool.backburn.unit]` says.", ""),
+}
+EXTRA_INPUTS: dict[str, dict[str, tuple[str, str]]] = {
+    "hygiene": {},
+    "unit": SELECT,
+    "memorize": REQUIRE_GPU,
+    "reproduce": REQUIRE_GPU,
+    "profile": REQUIRE_GPU,
+}
 
 # Every action has these, then its own: figures of the stage, which the CLI writes under their own names.
 OUTPUTS = {
@@ -39,6 +48,16 @@ FIGURES = {
     "memorize": {
         "best-loss": "The lowest loss on the batch, of the first training.",
         "steps": "Optimizer steps it took.",
+        "device": "Where it ran.",
+    },
+    "reproduce": {
+        "steps": "Training batches it took, of the first training.",
+        "seconds": "How long all runs of it took.",
+        "device": "Where it ran.",
+    },
+    "profile": {
+        "step-time": "Median milliseconds of a training step, of the first training.",
+        "operations": "How many tensor operations were counted.",
         "device": "Where it ran.",
     },
 }
@@ -73,7 +92,7 @@ runs:
 def inputs(stage: str) -> dict[str, tuple[str, str]]:
     """Name -> (what it is for, default)."""
     every = INPUTS | EXTRA_INPUTS[stage]
-    return {name: (text, default.format(stage=stage)) for name, (text, default) in every.items()}
+    return {name: (text.format(stage=stage), default.format(stage=stage)) for name, (text, default) in every.items()}
 
 
 def outputs(stage: str) -> dict[str, str]:

@@ -1,4 +1,4 @@
-"""The three actions: one shape, and a runner's rules that only break in production."""
+"""The actions: those of the stages of one shape, and a runner's rules that only break in production."""
 
 import json
 import re
@@ -9,9 +9,16 @@ import yaml
 from backburn import catalog, cli
 from tests.conftest import REPOSITORY
 
-ACTIONS = {path.parent.name: path for path in sorted((REPOSITORY / "actions").glob("*/action.yml"))}
+FILES = {path.parent.name: path for path in sorted((REPOSITORY / "actions").glob("*/action.yml"))}
+NO_STAGE = {"publish"}  # what the nightly's second job says of the first; written by hand
+ACTIONS = {name: path for name, path in FILES.items() if name not in NO_STAGE}
 UPLOAD = "actions/upload-artifact@043fb46d1a93c77aae656e7c1c64a875d1fc6a0a"
-OWN_INPUTS = {"memorize": {"require-gpu"}}
+OWN_INPUTS = {
+    "unit": {"select"},
+    "memorize": {"require-gpu"},
+    "reproduce": {"require-gpu"},
+    "profile": {"require-gpu"},
+}
 EVERY_OUTPUT = {"verdict", "report"}
 
 
