@@ -18,6 +18,7 @@ REPOSITORY = PACKAGE.parents[1]
 FLOORS = {
     "report": 0,
     "errors": 0,
+    "tolerance": 0,
     "": 0,
     "config": 1,
     "evidence": 1,
