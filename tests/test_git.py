@@ -32,6 +32,49 @@ def test_top_and_head(repository, tmp_path):
     assert git.head(repository).endswith("+")
 
 
+def test_a_folder_may_differ_and_other_files_may_not(repository):
+    project = repository / "ml"
+    (project / "references").mkdir(parents=True)
+    (project / "references" / "a.json").write_text("1\n")
+    run(repository, "add", ".")
+    run(repository, "commit", "-qm", "two")
+    clean = git.head(project)
+    (project / "references" / "a.json").write_text("2\n")
+    (project / "references" / "b.json").write_text("2\n")
+    assert git.head(project) == clean + "+"
+    assert git.head(project, apart_from="references") == clean
+    assert git.uncommitted(project, apart_from="references") == ()
+    assert git.uncommitted(project) == ("ml/references/a.json", "ml/references/b.json")
+    (repository / "one.py").rename(repository / "ünd two.py")
+    assert git.head(project, apart_from="references") == clean + "+"
+    assert git.uncommitted(project, apart_from="references") == ("one.py", "ünd two.py")
+
+
+def test_what_was_committed_since_an_ancestor(repository, tmp_path):
+    first = git.head(repository)
+    (repository / "references").mkdir()
+    (repository / "references" / "a.json").write_text("1\n")
+    (repository / "two.py").write_text("2\n")
+    run(repository, "add", ".")
+    run(repository, "commit", "-qm", "two")
+    assert git.committed_since(repository, first) == ("references/a.json", "two.py")
+    assert git.committed_since(repository, first, apart_from="references") == ("two.py",)
+    second = git.head(repository)
+    run(repository, "checkout", "-q", first)
+    with pytest.raises(UserError, match="no part of what is checked out"):
+        git.committed_since(repository, second)
+    with pytest.raises(UserError, match="is not in this clone\n  Fetch it first"):
+        git.committed_since(repository, "0" * 40)
+    run(tmp_path, "clone", "-q", "--depth", "1", "-b", "main", f"file://{repository}", "shallow")
+    with pytest.raises(UserError, match="git fetch --unshallow"):
+        git.committed_since(tmp_path / "shallow", first)
+
+
+def test_git_that_does_not_answer_is_not_a_clean_tree(tmp_path):
+    with pytest.raises(UserError, match="git status failed"):
+        git.uncommitted(tmp_path)
+
+
 def test_changed_since_the_merge_base_odd_names_and_all(repository):
     run(repository, "checkout", "-qb", "work")
     (repository / "sub, é").mkdir()

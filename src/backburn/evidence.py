@@ -44,8 +44,10 @@ def write(content: bytes, path: Path) -> None:
             os.fsync(stream.fileno())
         os.chmod(name, 0o644)
         os.replace(name, path)
-    except BaseException:
+    except BaseException as error:
         Path(name).unlink(missing_ok=True)
+        if isinstance(error, OSError):
+            error.filename = str(path)  # a full disk does not say whose write it ended
         raise
 
 
@@ -55,7 +57,7 @@ def load(path: Path, schema: type[S]) -> S:
         data = msgspec.json.decode(path.read_bytes())
     except FileNotFoundError as error:
         raise UserError("no such file", where=str(path)) from error
-    except (msgspec.DecodeError, OSError, UnicodeDecodeError) as error:
+    except (msgspec.DecodeError, OSError, UnicodeDecodeError, RecursionError) as error:
         raise UserError(f"not readable as JSON: {error}", where=str(path), hint="Delete it and run again.") from error
     return convert(data, schema, str(path))
 

@@ -26,18 +26,50 @@ def top(folder: Path) -> Path | None:
     return Path(os.fsdecode(out.rstrip(b"\n"))) if code == 0 and out.strip() else None
 
 
-def head(folder: Path) -> str:
-    """The full hash of HEAD, with `+` behind it when tracked files differ; empty where there is none."""
+def head(folder: Path, *, apart_from: str = "") -> str:
+    """The full hash of HEAD, with `+` behind it when tracked files differ; empty where there is none.
+
+    Files in `apart_from`, a folder relative to this one, may differ.
+    """
     code, out, _ = _git(folder, "rev-parse", "--verify", "--quiet", "HEAD^{commit}")
     if code != 0:
         return ""
-    return out.decode().strip() + ("+" if is_dirty(folder) else "")
+    return out.decode().strip() + ("+" if is_dirty(folder, apart_from=apart_from) else "")
 
 
-def is_dirty(folder: Path) -> bool:
-    """Whether tracked files differ from HEAD."""
-    code, out, _ = _git(folder, "status", "--porcelain", "--untracked-files=no")
+def is_dirty(folder: Path, *, apart_from: str = "") -> bool:
+    """Whether tracked files of the repository differ from HEAD, those in `apart_from` left out."""
+    words = ("status", "--porcelain", "--untracked-files=no", "--", ":/", *_without(apart_from))
+    code, out, _ = _git(folder, *words)
     return code == 0 and bool(out.strip())
+
+
+def uncommitted(folder: Path, *, apart_from: str = "") -> tuple[str, ...]:
+    """Files of the repository, relative to its top, that differ from HEAD or are neither tracked nor ignored.
+
+    Raises UserError where git does not answer.
+    """
+    words = ("status", "--porcelain", "-z", "--no-renames", "--untracked-files=all", "--", ":/", *_without(apart_from))
+    code, out, error = _git(folder, *words)
+    if code != 0:
+        raise UserError(f"git status failed: {error}", where=str(folder))
+    return tuple(line[3:] for line in _names(out))  # `XY path`
+
+
+def committed_since(folder: Path, commit: str, *, apart_from: str = "") -> tuple[str, ...]:
+    """Files of the repository that HEAD has otherwise than its ancestor `commit`, a full hash.
+
+    Raises UserError where that is no ancestor of HEAD, or is not in this clone.
+    """
+    if _git(folder, "cat-file", "-e", f"{commit}^{{commit}}")[0] != 0:
+        hint = "This clone is shallow: `git fetch --unshallow`." if _is_shallow(folder) else "Fetch it first."
+        raise UserError(f"commit {commit[:12]} is not in this clone", where=str(folder), hint=hint)
+    if _git(folder, "merge-base", "--is-ancestor", commit, "HEAD")[0] != 0:
+        raise UserError(f"commit {commit[:12]} is no part of what is checked out", where=str(folder))
+    code, out, error = _git(folder, "diff", "--name-only", "-z", commit, "HEAD", "--", ":/", *_without(apart_from))
+    if code != 0:
+        raise UserError(f"git diff failed: {error}", where=str(folder))
+    return _names(out)
 
 
 def is_ignored(path: Path, folder: Path) -> bool:
@@ -73,6 +105,10 @@ def tracked(folder: Path) -> tuple[str, ...]:
 def relative(path: Path, top: Path) -> str:
     """`path` as seen from `top`, with slashes; as it is where it lies elsewhere."""
     return path.relative_to(top).as_posix() if path.is_relative_to(top) else path.as_posix()
+
+
+def _without(folder: str) -> tuple[str, ...]:
+    return (f":(exclude){folder}",) if folder else ()
 
 
 def _names(out: bytes) -> tuple[str, ...]:

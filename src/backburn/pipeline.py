@@ -45,10 +45,8 @@ def run(name: str, asked: Asked) -> tuple[Report, Path]:
     """
     stage = catalog.STAGES[name]
     started = time.monotonic()
-    folder = asked.folder.resolve()
-    top = git.top(folder) or folder
-    root = config.find_root(folder, top)
-    settings = config.load(root, {key: one.Config for key, one in catalog.STAGES.items()})
+    settings, top = project(asked.folder)
+    root = settings.root
     out = root / FOLDER / name
     with evidence.alone(root / FOLDER, name, f"another `backburn {name}`"):
         _empty(out)
@@ -66,6 +64,16 @@ def run(name: str, asked: Asked) -> tuple[Report, Path]:
         )
         evidence.save(report, out / "report.json")
     return report, out / "report.json"
+
+
+def project(folder: Path) -> tuple[config.Settings, Path]:
+    """The settings of the project that `folder` lies in, and the top of its repository (no git: the folder itself).
+
+    Raises UserError for what `config.load` refuses.
+    """
+    folder = folder.resolve()
+    top = git.top(folder) or folder
+    return config.load(config.find_root(folder, top), {key: one.Config for key, one in catalog.STAGES.items()}), top
 
 
 def judge(stage: catalog.Stage, name: str, seen: Any, settings: Any, training: str = "") -> tuple[Outcome, ...]:
@@ -114,7 +122,8 @@ def _one(stage: catalog.Stage, name: str, own: Any, root: Path, out: Path, train
 def _offer(candidate: references.Reference | None, root: Path, path: Path) -> None:
     """Leave beside the evidence what `backburn bless` would make the reference, also after a night without one."""
     if candidate is not None:
-        about = {"commit": git.head(root), "date": datetime.date.today().isoformat()}
+        commit = git.head(root, apart_from=references.FOLDER.name)  # a reference is what a training is held against
+        about = {"commit": commit, "date": datetime.date.today().isoformat()}
         references.write(msgspec.structs.replace(candidate, **about), path)
 
 

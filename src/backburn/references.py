@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
-import math
 import re
+import sys
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
@@ -14,7 +14,8 @@ from . import evidence
 from .errors import Unjudged, UserError
 
 FOLDER = Path("references")
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")  # of a folder or file: a candidate may come from anywhere
+_MEND = "Take it back by git, or delete it and bless again."
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")  # of a folder or file: a candidate may come from anywhere
 
 
 class Machine(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -57,8 +58,12 @@ class Reference(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
 
     @property
     def not_finite(self) -> tuple[str, ...]:
-        """The figures that hold a NaN or an infinity."""
-        return tuple(name for name, values in self.figures.items() if not all(map(math.isfinite, values)))
+        """The figures that hold a NaN, an infinity, or an integer beyond all floats."""
+        return tuple(name for name, values in self.figures.items() if not all(map(_is_finite, values)))
+
+
+def _is_finite(value: float | int) -> bool:
+    return abs(value) <= sys.float_info.max
 
 
 class Found(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -80,7 +85,7 @@ def known(root: Path, stage: str, training: str) -> dict[str, Reference]:
             raise UserError(said, where=str(path), hint="References are written by `backburn bless`, not moved.")
         if one.not_finite:
             listed = ", ".join(one.not_finite[:3])
-            raise UserError(f"not finite: {listed}", where=str(path), hint="Take it back by git, or bless again.")
+            raise UserError(f"not finite: {listed}", where=str(path), hint=_MEND)
         found[path.stem] = one
     return found
 
@@ -90,7 +95,7 @@ def load(path: Path) -> Reference:
     try:
         one = evidence.load(path, Reference)
     except UserError as error:
-        hint = error.hint if "newer" in error.problem else "Take it back by git, or bless again."
+        hint = error.hint if "newer" in error.problem else _MEND
         raise UserError(error.problem, where=error.where, hint=hint) from error
     for name in (one.stage, one.training, one.machine.hardware):
         if not _NAME.fullmatch(name):
