@@ -18,9 +18,10 @@ def steps(tmp_path, **more):
 
 @pytest.mark.parametrize(
     "name",
-    ["LC_ALL", "TZ", "PIP_INDEX_URL", "PRE_COMMIT_HOME", "HTTPS_PROXY", "no_proxy", "SSL_CERT_FILE", "CURL_CA_BUNDLE"],
+    ["LC_ALL", "TZ", "PIP_INDEX_URL", "PRE_COMMIT_HOME", "HTTPS_PROXY", "no_proxy", "SSL_CERT_FILE", "CURL_CA_BUNDLE"]
+    + ["CUDA_VISIBLE_DEVICES", "OMP_NUM_THREADS", "MKL_CBWR", "CUBLAS_WORKSPACE_CONFIG", "NVIDIA_TF32_OVERRIDE"],
 )
-def test_what_a_machine_needs_to_build_is_passed_on(tmp_path, name):
+def test_what_a_machine_needs_to_build_and_to_compute_alike_is_passed_on(tmp_path, name):
     assert steps(tmp_path, **{name: "/kept"})[name] == "/kept"
 
 

@@ -14,7 +14,7 @@ from backburn.errors import UserError
 from backburn.rehearse import Options
 from backburn.report import Verdict
 
-from .conftest import CHECKOUT, UPLOAD, git
+from .conftest import CHECKOUT, DOWNLOAD, UPLOAD, git
 
 FORK_GUARD = """
     on: {push: , pull_request: , merge_group: }
@@ -362,6 +362,86 @@ def test_a_stage_of_the_toolkit_is_judged_by_the_report_it_uploads(place):
     here.commit()
     (note,) = here.rehearse(toolkit=toolkit.folder).notes
     assert note == f"the workflows pin backburn-ci/backburn at {'0' * 12}, rehearsed with {commit[:12]}"
+
+
+NIGHTLY = f"""
+    on: {{schedule: [{{cron: "23 3 * * *"}}], workflow_dispatch: }}
+    concurrency: {{ group: nightly, cancel-in-progress: false, queue: max }}
+    jobs:
+      train:
+        if: vars.BACKBURN_GPU == 'true'
+        concurrency:
+          queue: max
+          group: train
+        runs-on: [self-hosted, gpu]
+        steps:
+          - uses: {CHECKOUT}
+          - run: echo "$GITHUB_EVENT_NAME at ${{{{ github.event.schedule }}}}"
+          - uses: backburn-ci/backburn/actions/unit@COMMIT
+          - {{uses: backburn-ci/backburn/actions/reproduce@COMMIT, if: '${{{{ !cancelled() }}}}'}}
+          - {{uses: backburn-ci/backburn/actions/profile@COMMIT, if: '${{{{ !cancelled() }}}}'}}
+      publish:
+        needs: train
+        if: always() && vars.BACKBURN_GPU == 'true'
+        runs-on: ubuntu-24.04
+        steps:
+          - {{uses: {DOWNLOAD}, continue-on-error: true, with: {{pattern: "*-train-*", path: artifacts}}}}
+          - {{uses: backburn-ci/backburn/actions/publish@COMMIT, with: {{result: '${{{{ needs.train.result }}}}'}}}}
+    """
+PUBLISH = """
+name: publish
+inputs: {result: {default: ""}}
+runs:
+  using: composite
+  steps:
+    - {shell: bash, run: 'echo "the night: $RESULT"; ls -A; ls artifacts/*', env: {RESULT: "${{ inputs.result }}"}}
+"""
+
+
+def nightly(place, **verdicts):
+    """A toolkit whose stages say what they are told to, and a project that has them nightly in one job."""
+    files = {"actions/publish/action.yml": PUBLISH}
+    for stage in ("unit", "reproduce", "profile"):
+        outcome = {"check": f"{stage}/sound", "claim": "x."} | verdicts.get(stage, {})
+        report = REPORT | {"stage": stage, "outcomes": [outcome], "seconds": 0.25}
+        code = 1 if "findings" in outcome else 0
+        action = STAGE.replace("unit", stage).replace("report.json", f"{stage}.json")
+        action = action.replace(f"build/backburn/{stage}/\n", f"build/backburn/{stage}/report.json; exit {code}\n")
+        files[f"actions/{stage}/action.yml"] = action.replace("- uses", "- if: always()\n      uses")
+        files[f"{stage}.json"] = json.dumps(report)
+    toolkit = place(files=files, folder="toolkit")
+    commit = git(toolkit.folder, "rev-parse", "HEAD")
+    return toolkit, place(nightly=NIGHTLY.replace("COMMIT", commit))
+
+
+def test_a_night_is_a_row_for_each_stage_and_is_published_whatever_it_said(place):
+    red = {"findings": [{"message": "beyond what seeds do"}]}
+    toolkit, here = nightly(place, unit=red, profile={"unjudged": "no reference"})
+    made = here.rehearse(toolkit=toolkit.folder)
+    assert [(row.job, row.stage, str(row.verdict), row.headline) for row in made.rows] == [
+        ("train", "unit", "fail", "tests 3"),
+        ("train", "reproduce", "pass", "tests 3"),
+        ("train", "profile", "unjudged", "tests 3"),
+        ("publish", "", "pass", "every step passed"),
+    ]
+    assert [row.seconds for row in made.rows[:3]] == [0.25] * 3
+    told = [line.split("| ", 2)[-1] for line in here.log("nightly").splitlines() if line.startswith("publish | ")]
+    assert "the night: failure" in told
+    assert "artifacts" in told and ".github" not in told  # no checkout: nothing but what was downloaded
+    assert {f"artifacts/{stage}-train-0:" for stage in ("unit", "reproduce", "profile")} <= set(told)
+    assert "workflow_dispatch at" in here.log("nightly")
+
+
+def test_a_night_may_be_rehearsed_as_the_clock_starts_it(place):
+    toolkit, here = nightly(place)
+    assert here.rehearse("nightly", toolkit=toolkit.folder, event="schedule").verdict is Verdict.PASS
+    assert "schedule at 23 3 * * *" in here.log("nightly") and "the night: success" in here.log("nightly")
+
+
+def test_a_night_without_a_runner_is_neither_trained_nor_published(place):
+    toolkit, here = nightly(place)
+    made = here.rehearse("nightly", toolkit=toolkit.folder, variables={"BACKBURN_GPU": "false"})
+    assert [str(row.verdict) for row in made.rows] == ["skip", "skip"]
 
 
 def test_our_own_repository_may_say_where_its_actions_are_in_githubs_new_way(place):

@@ -14,7 +14,7 @@ TWO = "steps: [{uses: backburn-ci/backburn/actions/hygiene@abc}, {uses: backburn
 def report(stage="unit", **outcome):
     figures = (Figure(name="tests", value=12), Figure(name="device", text="cpu (rehearsal)"))
     outcomes = (Outcome(check=f"{stage}/sound", claim="x."), Outcome(check=f"{stage}/first", claim="y.", **outcome))
-    return Report(stage=stage, question="?", outcomes=outcomes, figures=figures)
+    return Report(stage=stage, question="?", outcomes=outcomes, figures=figures, seconds=1.5)
 
 
 FAILING = {"findings": (Finding(message="test_a failed", file="tests/test_a.py", line=3, hint="mend"),)}
@@ -153,6 +153,21 @@ def test_two_stages_in_one_job_are_two_rows(conclude):
     both = leg(outcome="failure", failed="hygiene", artifacts={"1"})
     made = conclude(f"  one: {{{TWO}}}", both, reports={1: report("hygiene", **FAILING)})
     assert [one[1:3] for one in brief(made)] == [("hygiene", "fail"), ("unit", "unjudged")]
+    assert [row.seconds for row in made[0]] == [1.5, None]
+
+
+def test_three_stages_in_one_job_are_judged_each_by_its_own_report(conclude):
+    names = ("unit", "reproduce", "profile")
+    uses = ", ".join(f"{{uses: backburn-ci/backburn/actions/{name}@abc}}" for name in names)
+    reports = {1: report("unit"), 2: report("reproduce", **FAILING), 3: report("profile", unjudged="no reference")}
+    three = leg(outcome="failure", failed="reproduce", artifacts={"1", "2", "3"})
+    made = conclude(f"  one: {{steps: [{uses}]}}", three, reports=reports)
+    assert [(one[1], one[2]) for one in brief(made)] == [*zip(names, ("pass", "fail", "unjudged"), strict=True)]
+    assert {row.seconds for row in made[0]} == {1.5}
+    assert [one.message.partition(" · ")[2] for one in made[1]] == [
+        "reproduce/first: test_a failed",
+        "profile/first: no reference",
+    ]
 
 
 def test_a_report_beside_the_plan_is_shown_too(conclude):

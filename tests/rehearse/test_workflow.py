@@ -1,4 +1,5 @@
 import pytest
+import yaml
 
 from backburn.errors import UserError
 from backburn.rehearse import workflow
@@ -86,6 +87,46 @@ def test_what_cannot_be_had_here_is_known(job, asked):
 def test_the_self_repository_syntax_becomes_what_act_knows():
     text = "uses: $/actions/a\nuses: '$/b'\nrun: echo $/c uses: x\n"
     assert workflow.local(text) == "uses: ./actions/a\nuses: './b'\nrun: echo $/c uses: x\n"
+
+
+QUEUE = """\
+on: push
+concurrency: {AFTER}
+jobs:
+  queue: # a job of that name, an input of that name and a step that says it stay
+    concurrency: {AFTER}
+    steps: [{{run: "echo queue: max"}}, {{uses: o/r@v1, with: {{queue: max}}}}]
+"""
+
+
+@pytest.mark.parametrize(
+    ("queue", "left"),
+    [
+        ("{group: g, queue: max}", {"group": "g"}),
+        ("{ queue: max , group: g}", {"group": "g"}),
+        ('{"queue": "single", group: g, cancel-in-progress: false}', {"group": "g", "cancel-in-progress": "false"}),
+        ("\n      group: g\n      queue: max # all of them\n      cancel-in-progress: true", None),
+        ("{group: queue}", {"group": "queue"}),
+        ("queue", "queue"),
+    ],
+)
+def test_how_many_may_wait_is_not_told_to_act(queue, left):
+    text = QUEUE.format(AFTER=queue)
+    said = workflow.local(text)
+    whole, (job,) = yaml.load(said, yaml.BaseLoader), yaml.load(said, yaml.BaseLoader)["jobs"].values()
+    left = left or {"group": "g", "cancel-in-progress": "true"}
+    assert whole["concurrency"] == job["concurrency"] == left
+    assert job["steps"] == [{"run": "echo queue: max"}, {"uses": "o/r@v1", "with": {"queue": "max"}}]
+    assert len(said.splitlines()) == len(text.splitlines())
+
+
+def test_a_concurrency_that_stands_in_two_places_is_cut_once():
+    text = "on: push\nconcurrency: &c {group: g, queue: max}\njobs: {one: {concurrency: *c}}\n"
+    assert workflow.local(text) == "on: push\nconcurrency: &c {group: g, }\njobs: {one: {concurrency: *c}}\n"
+
+
+def test_what_is_no_yaml_is_left_for_whoever_reads_it():
+    assert workflow.local("concurrency: {queue: max\n") == "concurrency: {queue: max\n"
 
 
 def test_the_self_repository_syntax_needs_a_checkout_under_act():

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from .. import evidence
@@ -20,9 +20,9 @@ _REGARDLESS = re.compile(r"\b(always|failure|cancelled)\s*\(")
 
 @dataclass(frozen=True, kw_only=True)
 class Row:
-    """One line of the table. `stage` is empty for a job without one; `seconds` are the job's, None if it never began.
+    """One line of the table. `stage` is empty for a job without one; `note` says why, where the verdict alone does not.
 
-    `note` says why, where the verdict alone does not.
+    `seconds` are the job's, where it has several stages each one's own; None for what never began.
     """
 
     workflow: str
@@ -104,12 +104,13 @@ def _leg(told: Told, job: Job, leg: Leg) -> Iterator[tuple[Row, tuple[Finding, .
     explained = any(report.verdict in (Verdict.FAIL, Verdict.UNJUDGED) for report in reports.values())
     for stage in stages:
         if stage in reports:
-            yield _judged(told, leg, stage, reports[stage])
+            row, findings = _judged(told, leg, stage, reports[stage])
+            yield (replace(row, seconds=reports[stage].seconds) if len(stages) > 1 else row), findings
         elif leg.outcome == "success":
             note = broken or f"no report of {stage} among the job's artifacts"
             yield _row(told, leg, Verdict.UNJUDGED, note, stage=stage), (_finding(told, leg, note),)
         elif len(stages) > 1 or explained:
-            yield _row(told, leg, Verdict.UNJUDGED, "the job ended before it", stage=stage), ()
+            yield replace(_row(told, leg, Verdict.UNJUDGED, "the job ended before it", stage=stage), seconds=None), ()
     accounted = bool(reports) and (leg.outcome == "success" or (leg.outcome == "failure" and explained))
     if not accounted and not (leg.outcome == "success" and stages):
         only = stages[0] if len(stages) == 1 and not reports else ""

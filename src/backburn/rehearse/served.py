@@ -13,6 +13,7 @@ from ..errors import UserError
 from . import workflow
 
 TOOLKIT = "backburn-ci/backburn"
+NO_STAGE = ("publish",)  # actions of the toolkit that ask nothing of a project: their job says how they ended
 _STANDINS = Path(__file__).with_name("standins")
 _SHARED = ("step.py", "globs.py")
 _CHECKOUT = "actions/checkout"  # act answers for it, with the work tree it was given
@@ -105,12 +106,13 @@ class Server:
 
 
 def stage_of(uses: str, repository: str) -> str:
-    """The stage that an action is: `backburn-ci/backburn/actions/unit@…` -> `unit`; empty for any other action."""
+    """The stage that an action is: `backburn-ci/backburn/actions/unit@…` -> `unit`; empty for any that is none."""
     path = uses.partition("@")[0]
     if repository == TOOLKIT and path.startswith("./"):
         path = f"{TOOLKIT}/{path[2:]}"
     prefix = f"{TOOLKIT}/actions/"
-    return path.removeprefix(prefix) if path.startswith(prefix) else ""
+    name = path.removeprefix(prefix) if path.startswith(prefix) else ""
+    return "" if name in NO_STAGE else name
 
 
 def localize(clone: Path, file: Path) -> None:

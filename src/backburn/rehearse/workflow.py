@@ -61,7 +61,10 @@ class Workflow:
 
 
 def read(text: str, where: str, stem: str) -> Workflow:
-    """Parse a workflow; `$/x` becomes `./x`, which is what act knows. Raises UserError for what is no workflow."""
+    """Parse a workflow; its `text` says what act knows in place of what only GitHub does (see `local`).
+
+    Raises UserError for what is no workflow.
+    """
     document = _mapping(text, where)
     jobs = document.get("jobs")
     if not isinstance(jobs, dict) or not jobs or not document.get("on"):
@@ -71,8 +74,33 @@ def read(text: str, where: str, stem: str) -> Workflow:
 
 
 def local(text: str) -> str:
-    """`uses: $/x` as `uses: ./x`: act 0.2.89 refuses the self-repository syntax (nektos/act#6189)."""
-    return re.sub(r"(\buses:\s*[\"']?)\$/", r"\1./", text)
+    """`uses: $/x` as `uses: ./x`, and no `queue` in a `concurrency`, of the workflow or of a job.
+
+    act 0.2.89 refuses both: the self-repository syntax (nektos/act#6189), and how many may wait, which is nothing to a
+    rehearsal, as one goes on at a time. Cut out in place, so that act's own complaints name the right line.
+    """
+    text = re.sub(r"(\buses:\s*[\"']?)\$/", r"\1./", text)
+    for start, end in sorted(_queues(text), reverse=True):
+        text = text[:start] + re.sub(r"\A\s*,", "", text[end:])
+    return text
+
+
+def _queues(text: str) -> set[tuple[int, int]]:
+    """From where to where each `queue: …` of a `concurrency` goes."""
+    try:
+        root = yaml.compose(text, Loader=yaml.BaseLoader)  # noqa: S506
+    except yaml.YAMLError:
+        return set()  # whoever parses it says so
+    jobs = [job for _, one in _pairs(root, "jobs") for _, job in _pairs(one)]
+    groups = [group for node in (root, *jobs) for _, group in _pairs(node, "concurrency")]
+    return {(key.start_mark.index, value.end_mark.index) for group in groups for key, value in _pairs(group, "queue")}
+
+
+def _pairs(node: yaml.Node | None, name: str = "") -> Iterator[tuple[yaml.Node, yaml.Node]]:
+    """A mapping's keys and values, or those of one name; none of anything else."""
+    for key, value in node.value if isinstance(node, yaml.MappingNode) else ():
+        if not name or key.value == name:
+            yield key, value
 
 
 def uses_in(file: Path) -> tuple[str, ...]:
