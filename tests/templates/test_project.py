@@ -1,6 +1,7 @@
 """The template, baked: what lies in it, what it refuses, and that it is green from the first commit."""
 
 import ast
+import fnmatch
 import json
 import os
 import re
@@ -14,14 +15,15 @@ import pytest
 import yaml
 from cookiecutter.exceptions import FailedHookException
 
-from backburn import catalog
+from backburn import catalog, config
+from backburn.rehearse.served import NO_STAGE
 from tests.conftest import REPOSITORY, commit
 
 TEMPLATE = REPOSITORY / "templates" / "project"
 BIN = Path(sys.executable).parent
 FILES = """
-.flake8 .github/actionlint.yaml .github/dependabot.yml .github/workflows/gpu.yml .github/workflows/push.yml .gitignore
-.pre-commit-config.yaml LICENSE README.md constraints.txt pyproject.toml renovate.json src/{package}/__init__.py
+.flake8 .github/actionlint.yaml .github/dependabot.yml .github/workflows/gpu.yml .github/workflows/nightly.yml
+.github/workflows/push.yml .gitignore .pre-commit-config.yaml LICENSE README.md constraints.txt pyproject.toml renovate.json src/{package}/__init__.py
 src/{package}/data.py src/{package}/model.py src/{package}/train.py tests/test_data.py tests/test_model.py
 tests/test_pins.py tests/test_train.py
 """
@@ -107,8 +109,8 @@ def test_every_action_is_pinned_to_a_commit(odd):
         assert len(pins) == text.count("uses:"), path.name
         found |= set(pins)
     version = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())["project"]["version"]
-    stages = {action: (commit, number) for action, commit, number in found if action.startswith("backburn-ci/")}
-    assert stages == {f"backburn-ci/backburn/actions/{s}": (head(), version) for s in ("hygiene", "unit", "memorize")}
+    ours = {action: (commit, number) for action, commit, number in found if action.startswith("backburn-ci/")}
+    assert ours == {f"backburn-ci/backburn/actions/{s}": (head(), version) for s in (*catalog.STAGES, *NO_STAGE)}
 
 
 def test_the_template_pins_what_this_repository_pins(baked):
@@ -121,6 +123,7 @@ def test_the_template_pins_what_this_repository_pins(baked):
 
 def test_the_readme_asks_what_the_stages_ask(baked):
     readme = (baked / "README.md").read_text()
+    assert all(name in readme for name in NO_STAGE)
     for name, stage in catalog.STAGES.items():
         assert re.search(rf"\| `{name}` \| {re.escape((stage.__doc__ or '').partition(chr(10))[0])} \|", readme), name
 
@@ -239,6 +242,54 @@ def test_the_workflows_reach_what_they_should(baked):
     memorize, verdict = gpu["jobs"]["memorize"], gpu["jobs"]["verdict"]
     assert "vars.BACKBURN_GPU == 'true'" in memorize["if"] and "head.repo.full_name" in memorize["if"]
     assert (verdict["needs"], verdict["if"], verdict["runs-on"]) == ("memorize", "always()", "ubuntu-24.04")
+
+
+@pytest.fixture
+def nightly(baked):
+    return yaml.load((baked / ".github/workflows/nightly.yml").read_text(), yaml.BaseLoader)
+
+
+def test_a_night_begins_off_the_hour_and_waits_for_the_one_before(nightly):
+    assert set(nightly["on"]) == {"schedule", "workflow_dispatch"} and nightly["permissions"] == {}
+    minute, *_ = nightly["on"]["schedule"][0]["cron"].split()
+    assert int(minute) % 2 == 1 and int(minute) % 15
+    assert nightly["concurrency"] == {"group": "nightly", "cancel-in-progress": "false", "queue": "max"}
+
+
+def test_who_trains_may_not_write_and_who_writes_runs_nothing_of_the_project(nightly):
+    train, publish = nightly["jobs"].values()
+    assert train["permissions"] == {"contents": "read"} and train["runs-on"] == ["self-hosted", "gpu"]
+    assert publish["permissions"] == {"contents": "write", "issues": "write"} and publish["runs-on"] == "ubuntu-24.04"
+    used = [step["uses"].partition("@")[0] for step in publish["steps"]]
+    assert used == ["actions/download-artifact", "backburn-ci/backburn/actions/publish"]
+    assert not any("run" in step for step in (*train["steps"], *publish["steps"]))
+
+
+def test_a_red_or_missing_stage_hides_neither_the_others_nor_the_night(nightly):
+    train, publish = nightly["jobs"].values()
+    *_, unit, reproduce, profile = train["steps"]
+    assert reproduce["if"] == profile["if"] == "${{ !cancelled() }}" and "if" not in unit
+    assert (publish["needs"], publish["if"]) == ("train", f"always() && {train['if']}")
+    download, told = publish["steps"]
+    assert download["continue-on-error"] == "true"  # nothing was uploaded: that is told too
+    assert download["with"]["path"] == told["with"]["path"]
+    for stage in ("unit", "reproduce", "profile"):
+        assert fnmatch.fnmatchcase(f"{stage}-train-0", download["with"]["pattern"])
+    assert told["with"]["result"] == "${{ needs.train.result }}"
+
+
+def test_a_night_without_a_reference_warns_and_never_uses_the_cpu(nightly):
+    _, unit, *trained = nightly["jobs"]["train"]["steps"]
+    assert unit["with"] == {"select": "slow", "unjudged": "warn"}
+    assert [step["with"] for step in trained] == [{"require-gpu": "true", "unjudged": "warn"}] * 2
+
+
+def test_the_stages_limits_end_before_the_jobs(baked, nightly):
+    """A stage that is past its limit has a report; a job has none, and the night is no verdict."""
+    stages = ("unit", "reproduce", "profile")
+    settings = config.load(baked, {name: stage.Config for name, stage in catalog.STAGES.items()})
+    limits = [settings.stage(name, catalog.STAGES[name].Config).timeout for name in stages]
+    assert sum(limits) + 1800 <= 60 * int(nightly["jobs"]["train"]["timeout-minutes"])  # half an hour to install
 
 
 def test_the_real_pre_commit_passes_twice(own_bake):
