@@ -134,6 +134,35 @@ def rehearse(working_directory: Path, workflows: tuple[str, ...], **options: Any
     return EXIT_CODES[said.verdict]
 
 
+@cli.command(short_help="What did the night say? Its line on a branch, its troubles in issues.")
+@click.argument("folder", envvar="BACKBURN_PATH", default="artifacts", type=click.Path(path_type=Path))
+@click.option(
+    "--expect",
+    envvar="BACKBURN_EXPECT",
+    default="unit reproduce profile",
+    show_default=True,
+    metavar="STAGES",
+    help="Stages that must have reported.",
+)
+@click.option("--result", envvar="BACKBURN_RESULT", default="", help="How the job that trained ended.")
+@click.option("--rehearsal", envvar="BACKBURN_REHEARSAL", is_flag=True, hidden=True)
+def publish(folder: Path, expect: str, result: str, rehearsal: bool) -> int:
+    """What did the night say? Its line on a branch, its troubles in issues.
+
+    FOLDER holds the artifacts of the job that trained, a folder each; nothing else in them is read than report.json.
+    """
+    from . import history as wing
+
+    asked = wing.Asked.from_words(folder, expect, result, rehearsal, tuple(catalog.STAGES))
+    actions = Actions.from_environ()
+    with commands_stopped(sys.stdout, actions.running):
+        published = wing.publish(asked, actions, click.echo)
+    for level, said in published.findings:
+        told = command(level.value, said, title="backburn publish") if actions.running else f"{level.value}: {said}"
+        click.echo(told, err=not actions.running)
+    return EXIT_CODES[Verdict.PASS if published.ok else Verdict.UNJUDGED]
+
+
 def _say(line: str) -> None:
     click.echo(line, err=True)
 

@@ -1,0 +1,70 @@
+"""The artifacts of a job that ran a training: nothing in them is believed but a small, well-formed report.json."""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from .. import evidence
+from ..errors import UserError
+from ..report import Report
+from .markdown import line
+from .night import Told, told
+
+BYTES = 1 << 20  # of one report; a long night of the largest project here writes 60 kB
+REPORTS = 50
+
+
+@dataclass(frozen=True, kw_only=True)
+class Found:
+    """The reports by stage, and what was refused, a sentence each."""
+
+    reports: dict[str, Told]
+    refused: tuple[str, ...]
+
+
+def read(folder: Path, stages: Sequence[str]) -> Found:
+    """Look through `folder`, one folder per artifact. `stages` are those that may report; nothing is raised."""
+    artifacts = _artifacts(folder)
+    if len(artifacts) > REPORTS:
+        return Found(reports={}, refused=(f"refused: {len(artifacts)} artifacts, more than {REPORTS}",))
+    reports: dict[str, list[Told]] = {}
+    refused = []
+    for artifact in artifacts:
+        try:
+            one = _report(artifact, stages)
+            reports.setdefault(one.stage, []).append(one)
+        except UserError as error:
+            refused.append(f"{line(artifact.name, 80)}: refused: {line(error.problem)}")
+    refused += [f"{stage}: refused: {len(ones)} reports" for stage, ones in reports.items() if len(ones) > 1]
+    single = {stage: reports[stage][0] for stage in stages if len(reports.get(stage, ())) == 1}
+    return Found(reports=single, refused=tuple(refused))
+
+
+def _artifacts(folder: Path) -> list[Path]:
+    try:
+        return sorted(folder.iterdir())
+    except OSError:
+        return []
+
+
+def _report(artifact: Path, stages: Sequence[str]) -> Told:
+    path = artifact / "report.json"
+    try:
+        kinds = [os.lstat(one) for one in (artifact, path)]
+    except OSError as error:
+        raise UserError(f"no report.json: {error.strerror}") from error
+    if not (stat.S_ISDIR(kinds[0].st_mode) and stat.S_ISREG(kinds[1].st_mode)):
+        raise UserError("not a plain file in a plain folder")
+    if kinds[1].st_size > BYTES:
+        raise UserError(f"report.json is over {BYTES} bytes")
+    try:
+        report = evidence.load(path, Report)
+    except RecursionError as error:
+        raise UserError("nested too deep") from error
+    if report.stage not in stages:
+        raise UserError(f"no stage is called {line(report.stage, 40)!r}")
+    return told(report)
