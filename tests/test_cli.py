@@ -196,12 +196,16 @@ def test_help_is_the_stages_own_words(project):
         assert stage.__doc__.strip().splitlines()[0] in done.stdout
 
 
+PAGES = {"bless": "references", "publish": "history"}  # a verb whose page is called by what it makes
+
+
 @pytest.mark.parametrize("verb", sorted(cli.cli.commands))
 def test_every_verb_is_documented(verb):
-    page = (REPOSITORY / "docs" / f"{verb}.md").read_text()
+    name = PAGES.get(verb, verb)
+    page = (REPOSITORY / "docs" / f"{name}.md").read_text()
     title = (cli.cli.commands[verb].help or "").splitlines()[0]
     assert page.startswith(f"# {title}")
-    assert f"docs/{verb}.md" in (REPOSITORY / "README.md").read_text()
+    assert f"docs/{name}.md" in (REPOSITORY / "README.md").read_text()
     page += (REPOSITORY / "docs" / "configuration.md").read_text()  # the options that all stages have
     for option in cli.cli.commands[verb].params:
         if not getattr(option, "hidden", False) and option.opts[0].startswith("--"):

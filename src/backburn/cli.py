@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import html
 import os
 import shlex
@@ -134,6 +135,32 @@ def rehearse(working_directory: Path, workflows: tuple[str, ...], **options: Any
     return EXIT_CODES[said.verdict]
 
 
+@cli.command(short_help="What are later trainings held against?")
+@click.argument("stage", type=click.Choice([*catalog.REFERENCED]))
+@click.argument("file", metavar="[FILE]", required=False, type=click.Path(exists=True, path_type=Path))
+@click.option("-C", "--working-directory", type=click.Path(exists=True, file_okay=False, path_type=Path), default=".")
+@click.option("--training", "trainings", metavar="NAME", multiple=True, help="Only this one. May be repeated.")
+@click.option("--reason", metavar="TEXT", default="", help="Why, for those who read the reference.")
+def bless(working_directory: Path, stage: str, file: Path | None, trainings: tuple[str, ...], reason: str) -> int:
+    """What are later trainings held against?
+
+    Makes what a training came to its reference, in references/: from FILE, a candidate.json or a folder of a downloaded
+    artifact; else from the candidate that lies in build/backburn and is of this commit; else from a training now.
+    """
+    from . import bless as blessing
+
+    asked = blessing.Asked(stage=stage, folder=working_directory, file=file, trainings=trainings, reason=reason)
+    try:
+        with _Progress(in_ci=False) as progress, process.watched_by(progress):
+            done = blessing.bless(asked)
+    except blessing.NoCandidate as error:
+        code = _concluded(error.report, error.path, Actions(), as_json=False, warn=False)
+        return code or EXIT_CODES[Verdict.UNJUDGED]
+    width = min(140, shutil.get_terminal_size((100, 24)).columns)
+    click.echo(blessing.render(done, Path.cwd(), width=width, colour=sys.stdout.isatty()), nl=False)
+    return 0
+
+
 @cli.command(short_help="What did the night say? Its line on a branch, its troubles in issues.")
 @click.argument("folder", envvar="BACKBURN_PATH", default="artifacts", type=click.Path(path_type=Path))
 @click.option(
@@ -171,6 +198,10 @@ def _run_stage(name: str, asked: pipeline.Asked, *, as_json: bool, warn: bool) -
     actions = Actions.from_environ()
     with _Progress(actions.running) as progress, process.watched_by(progress):
         report, path = pipeline.run(name, asked)
+    return _concluded(report, path, actions, as_json=as_json, warn=warn)
+
+
+def _concluded(report: Report, path: Path, actions: Actions, *, as_json: bool, warn: bool) -> int:
     warned = warn and report.verdict is Verdict.UNJUDGED and not report.interrupted
     _publish(report, path, actions, as_json=as_json, warned=warned)
     if report.interrupted:
@@ -273,20 +304,41 @@ def _guarded(argv: list[str]) -> int:
     except click.ClickException as error:
         error.show()
         return _told(argv, error.format_message(), ASKED_WRONGLY)
-    except UserError as error:
-        click.echo(f"error: {error}", err=True)
-        return _told(argv, str(error), ASKED_WRONGLY)
     except Interrupted as error:
         click.echo(str(error), err=True)
         return error.exit_code
     except BrokenPipeError:
         sys.stderr.close()  # the reader of our output is gone (`backburn … | head`)
         return 128 + signal.SIGPIPE
-    except Exception:
-        traceback.print_exc()
+    except Exception as error:
+        return _failed(argv, error)
+
+
+def _failed(argv: list[str], error: Exception) -> int:
+    """Asked wrongly, a full disk, or a bug of ours."""
+    if full := _full_disk(error):
+        where = f": {full.filename}" if full.filename else ""
+        said, code = f"the disk is full{where}\n  Make room, and run it again.", EXIT_CODES[Verdict.UNJUDGED]
+    elif isinstance(error, UserError):
+        said, code = str(error), ASKED_WRONGLY
+    else:
+        traceback.print_exception(error)
         said = f"This is a bug of backburn {__version__}, not of your code: please report it."
-        click.echo(said, err=True)
-        return _told(argv, said, OUR_BUG)
+        code = OUR_BUG
+    click.echo(said if code == OUR_BUG else f"error: {said}", err=True)
+    try:
+        return _told(argv, said, code)
+    except OSError:
+        if not full:  # its readers' files may lie on the same disk
+            raise
+        return code
+
+
+def _full_disk(error: BaseException | None) -> OSError | None:
+    """The write that found no room, itself or as the cause of what was raised."""
+    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return error
+    return _full_disk(error.__cause__) if error else None
 
 
 def _told(argv: list[str], said: str, code: int) -> int:

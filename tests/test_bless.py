@@ -1,0 +1,372 @@
+"""Blessing: real git repositories, real candidates on disk; the stage that is run is a small one of the test's own."""
+
+import math
+import subprocess
+from pathlib import Path
+from types import SimpleNamespace
+
+import msgspec
+import pytest
+
+from backburn import bless, catalog, git, pipeline, references
+from backburn.config import Training
+from backburn.errors import Interrupted, Unjudged, UserError
+from backburn.references import Machine, Reference
+
+SEEDS = (42, 43, 44, 45, 46)
+PROJECT = """
+[tool.backburn.trainings.digits]
+command = 'python train.py'
+[tool.backburn.trainings.other]
+command = 'python other.py'
+"""
+
+
+def run(folder, *words):
+    return subprocess.run(["git", *words], cwd=folder, check=True, capture_output=True, text=True).stdout.strip()
+
+
+def commit(folder, message="more"):
+    run(folder, "add", ".")
+    run(folder, "commit", "-qm", message)
+    return run(folder, "rev-parse", "HEAD")
+
+
+@pytest.fixture
+def root(tmp_path, monkeypatch):
+    monkeypatch.delenv("GITHUB_ACTIONS", raising=False)
+    folder = tmp_path / "a project, é"
+    folder.mkdir()
+    (folder / "pyproject.toml").write_text(PROJECT)
+    (folder / ".gitignore").write_text("build/\n")
+    run(folder, "init", "-q", "-b", "main")
+    commit(folder)
+    return folder
+
+
+def candidate(root, training="digits", *, loss=0.5, hardware="cpu-avx2", seeds=SEEDS, stage="reproduce", **about):
+    """One as a sound stage writes it; `loss` is where the last one's mean lies."""
+    figures = {
+        "steps": (100,) * len(seeds),
+        "final accuracy": tuple(0.9 + place / 1000 for place in range(len(seeds))),
+        **{
+            f"loss@{step}": tuple(loss + 1 / step + place / 100 for place in range(len(seeds))) for step in range(1, 90)
+        },
+    }
+    about = {"figures": figures, "commit": git.head(root), "date": "2026-11-21"} | about
+    return Reference(stage=stage, training=training, machine=Machine(hardware=hardware), seeds=seeds, **about)
+
+
+def lay(one, path):
+    references.write(one, path)
+    return path
+
+
+def blessed(root, file=None, stage="reproduce", **about):
+    return bless.bless(bless.Asked(stage=stage, folder=root, file=file, **about))
+
+
+def refused(root, file=None, **about):
+    """What is said; nothing was written, nothing was trained."""
+    with pytest.raises(UserError) as caught:
+        blessed(root, file, **about)
+    assert run(root, "status", "--porcelain", "--", "references") == ""
+    return str(caught.value)
+
+
+def test_a_candidate_of_this_commit_becomes_the_reference(root, tmp_path):
+    given = candidate(root)
+    (done,) = blessed(root, lay(given, tmp_path / "candidate.json"), reason="the first")
+    assert done.path == root / "references" / "reproduce" / "digits" / "cpu-avx2.json"
+    assert references.known(root, "reproduce", "digits") == {
+        "cpu-avx2": msgspec.structs.replace(given, reason="the first")
+    }
+    assert (done.old, done.warning) == (None, "")
+
+
+REFUSED = {  # what a candidate has otherwise than a sound one -> what is said of it
+    "a NaN": ({"figures": {"loss@1": (0.1, 0.2, math.nan, 0.3, 0.4)}}, "the candidate of digits: not finite: loss@1"),
+    "an infinity": ({"figures": {"loss@1": (0.1, 0.2, math.inf, 0.3, 0.4)}}, "not finite: loss@1"),
+    "an integer beyond all floats": ({"figures": {"steps": (1, 2, 3, 4, 10**400)}}, "not finite: steps"),
+    "too few seeds": ({"seeds": SEEDS[:3]}, "3 of 5 seeds"),
+    "a dirty tree": ({"commit": "0" * 40 + "+"}, "is of a tree with changes beside 000000000000"),
+    "no commit": ({"commit": ""}, "is of no commit"),
+    "an option for git": ({"commit": "--output=owned"}, "is of no commit"),
+    "a foreign commit": ({"commit": "1" * 40}, "commit 111111111111 is not in this clone"),
+    "another stage": ({"stage": "profile"}, "no candidate for reproduce is there\n  Found: profile digits."),
+    "no such training": (
+        {"training": "digit"},
+        "no training is called 'digit'\n  Did you mean 'digits'?",
+    ),
+    "another folder": ({"training": "../../../etc"}, "'../../../etc' cannot be part of a reference's path"),
+    "another folder by its hardware": ({"hardware": "../x"}, "'../x' cannot be part of a reference's path"),
+}
+
+
+@pytest.mark.parametrize("what", REFUSED)
+def test_what_cannot_be_a_reference_is_refused_and_says_why(root, tmp_path, what):
+    about, said = REFUSED[what]
+    assert said in refused(root, lay(candidate(root, **about), tmp_path / "candidate.json"))
+
+
+def test_a_dirty_tree_is_refused_and_references_may_differ(root, tmp_path):
+    file = lay(candidate(root), tmp_path / "candidate.json")
+    blessed(root, file)
+    blessed(root, file)  # the first one's reference is not committed yet
+    for path in ("pyproject.toml", "new ü.py"):
+        (root / path).touch()
+    (root / "pyproject.toml").write_text(PROJECT + "\n")
+    with pytest.raises(UserError, match="not committed: pyproject.toml, new ü.py") as caught:
+        blessed(root, file)
+    assert ".gitignore" in caught.value.hint
+
+
+def test_without_a_commit_there_is_nothing_to_bless(root, tmp_path):
+    file = lay(candidate(root), tmp_path / "candidate.json")
+    run(root, "update-ref", "-d", "HEAD")
+    assert "there is no commit here" in refused(root, file)
+
+
+def test_on_github_a_reference_is_not_written(root, tmp_path, monkeypatch):
+    file = lay(candidate(root), tmp_path / "candidate.json")
+    monkeypatch.setenv("GITHUB_ACTIONS", "true")
+    assert "reviewed by people" in refused(root, file)
+
+
+def test_an_ancestor_of_head_is_taken_and_the_files_that_differ_are_named(root, tmp_path):
+    file = lay(candidate(root), tmp_path / "candidate.json")
+    blessed(root, file)
+    first = git.head(root, apart_from="references")
+    commit(root)
+    assert blessed(root, file)[0].warning == ""  # nothing but references/ changed since
+    (root / "model.py").touch()
+    head = commit(root)
+    said = f"digits was trained at {first[:12]}, and HEAD, {head[:12]}, differs from it in model.py"
+    assert blessed(root, file)[0].warning == said
+    run(root, "checkout", "-q", first)
+    elsewhere = lay(candidate(root, commit=head), tmp_path / "later.json")
+    assert "no part of what is checked out" in refused(root, elsewhere)
+
+
+def test_a_folder_of_artifacts_holds_many_and_one_bad_one_stops_all(root, tmp_path):
+    for name, stage, training, hardware in (
+        ("reproduce-train-0", "reproduce", "digits", "cpu-avx2"),
+        ("reproduce-train-1", "reproduce", "digits", "nvidia-h200"),
+        ("reproduce-train-0", "reproduce", "other", "cpu-avx2"),
+        ("profile-train-0", "profile", "digits", "cpu-avx2"),
+    ):
+        one = candidate(root, training, stage=stage, hardware=hardware)
+        lay(one, tmp_path / "down" / name / hardware / training / "candidate.json")
+    assert [(one.new.training, one.new.machine.hardware) for one in blessed(root, tmp_path / "down")] == [
+        ("digits", "cpu-avx2"),
+        ("other", "cpu-avx2"),
+        ("digits", "nvidia-h200"),
+    ]
+    assert not (root / "references" / "profile").exists()
+    run(root, "clean", "-qdf", "references")
+    assert {one.new.training for one in blessed(root, tmp_path / "down", trainings=("other",))} == {"other"}
+    run(root, "clean", "-qdf", "references")
+    lay(candidate(root, "other", hardware="z", seeds=SEEDS[:2]), tmp_path / "down" / "z" / "candidate.json")
+    assert "2 of 5 seeds" in refused(root, tmp_path / "down")
+    lay(candidate(root, "digits"), tmp_path / "down" / "z" / "candidate.json")
+    assert "more than one candidate for references/reproduce/digits/cpu-avx2.json" in refused(root, tmp_path / "down")
+    assert "no candidate for reproduce of other is there" in refused(
+        root, tmp_path / "down" / "z", trainings=("other",)
+    )
+    (tmp_path / "empty").mkdir()
+    assert "Found: none." in refused(root, tmp_path / "empty")
+
+
+def test_a_reference_that_cannot_be_read_is_refused_before_anything_runs(root, tmp_path):
+    path = root / "references" / "reproduce" / "digits" / "cpu-avx2.json"
+    path.parent.mkdir(parents=True)
+    path.write_text("{")
+    commit(root)
+    said = refused(root, lay(candidate(root), tmp_path / "candidate.json"))
+    assert "not readable as JSON" in said and "delete it and bless again" in said
+
+
+# Without a file: what lies here, else a run
+
+
+class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, rename="kebab"):
+    training: Training = Training()
+    candidate: bool = False
+
+
+class Evidence(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    found: Reference | None = None
+    kind: str = "toy"
+    schema: int = 1
+
+
+@pytest.fixture
+def toy(root, monkeypatch):
+    """A stage whose training is the given function; call it to bless. `trained` says what ran."""
+
+    def prepared(gather=None):
+        def trained(config, root, out):
+            prepared.trained.append(config.training.name)
+            assert config.candidate
+            return Evidence(found=gather(config) if gather else candidate(root, config.training.name, stage="toy"))
+
+        stage = SimpleNamespace(
+            __doc__="Is it a toy?",
+            Config=Config,
+            Evidence=Evidence,
+            gather=trained,
+            measured=lambda seen: (),
+            candidate=lambda seen, config: seen.found,
+            unfit=lambda one, config: ["too few"] if len(one.seeds) < 3 else [],
+            CHECKS=(),
+        )
+        monkeypatch.setitem(catalog.STAGES, "toy", stage)
+        monkeypatch.setitem(catalog.REFERENCED, "toy", stage)
+        return lambda **about: blessed(root, stage="toy", **about)
+
+    prepared.trained = []
+    return prepared
+
+
+def test_what_is_not_there_is_trained_and_what_is_there_is_taken(toy, root):
+    call = toy()
+    assert [one.new.training for one in call()] == ["digits", "other"]
+    assert toy.trained == ["digits", "other"]
+    call()
+    assert toy.trained == ["digits", "other"]
+    commit(root)  # the references: HEAD is another commit now
+    (one,) = call(trainings=("other", "other"))
+    assert toy.trained == ["digits", "other", "other"]
+    assert one.new.commit == git.head(root, apart_from="references")
+
+
+def test_one_that_does_not_fit_is_trained_again(toy, root):
+    path = root / pipeline.FOLDER / "toy" / "digits" / pipeline.CANDIDATE
+    call = toy()
+    for bad in (
+        {"seeds": SEEDS[:2]},
+        {"commit": git.head(root) + "+"},
+        {"training": "other"},
+        {"figures": {"a": (math.nan,) * 5}},
+    ):
+        lay(candidate(root, **{"stage": "toy", **bad}), path)
+        toy.trained.clear()
+        call(trainings=("digits",))
+        assert toy.trained == ["digits"], bad
+    path.write_text("{")
+    call(trainings=("digits",))
+    assert toy.trained == ["digits", "digits"]
+
+
+def test_a_run_that_leaves_nothing_writes_nothing_and_keeps_what_took_hours(toy, root):
+    toy()(trainings=("digits",))
+    run(root, "clean", "-qdf", "references")
+
+    def gather(config):
+        raise Unjudged("no GPU")
+
+    with pytest.raises(bless.NoCandidate) as caught:
+        toy(gather)()
+    assert caught.value.report.outcomes[0].unjudged == "no GPU"
+    assert not (root / "references").exists()
+    assert (root / pipeline.FOLDER / "toy" / "digits" / pipeline.CANDIDATE).exists()
+
+
+def test_an_interrupted_run_is_no_reference(toy, root):
+    def gather(config):
+        raise Interrupted(2)
+
+    with pytest.raises(bless.NoCandidate) as caught:
+        toy(gather)()
+    assert caught.value.report.interrupted == "interrupted by SIGINT"
+
+
+def test_a_tree_that_moved_under_the_training_is_refused(toy, root):
+    def gather(config):
+        (root / "pyproject.toml").write_text(PROJECT + "# changed\n")
+        return candidate(root, config.training.name, stage="toy")
+
+    with pytest.raises(UserError, match="changed or committed while it was trained"):
+        toy(gather)(trainings=("digits",))
+    assert not (root / "references").exists()
+
+
+def test_what_a_training_leaves_behind_does_not_stop_its_own_blessing(toy, root):
+    def gather(config):
+        (root / "lightning_logs").mkdir()
+        (root / "lightning_logs" / "x").touch()
+        return candidate(root, config.training.name, stage="toy")
+
+    assert toy(gather)(trainings=("digits",))
+    assert "not committed: lightning_logs/x" in refused_again(root)
+
+
+def refused_again(root):
+    with pytest.raises(UserError) as caught:
+        blessed(root, stage="toy")
+    return str(caught.value)
+
+
+# What it prints
+
+
+def shown(all_blessed, width=100, colour=False):
+    return bless.render(all_blessed, Path.cwd(), width=width, colour=colour)
+
+
+def test_the_first_one_is_shown_alone(root, tmp_path):
+    text = shown(blessed(root, lay(candidate(root), tmp_path / "candidate.json")))
+    assert "reproduce digits on cpu-avx2: 5 runs at" in text and "; the first" in text
+    assert "before" not in text
+    assert "0.902 ± 0.0016" in text
+    assert "… 86 more of loss@" in text
+    assert "git add" in text and "references/reproduce/digits/cpu-avx2.json" in text
+
+
+def test_old_and_new_stand_side_by_side_and_what_moved_most_first(root, tmp_path):
+    file = tmp_path / "candidate.json"
+    blessed(root, lay(candidate(root, settings={"lr": "0.1"}, data={"train": "a"}), file))
+    now = candidate(root, loss=0.6, settings={"lr": "0.2"}, data={"train": "b"})
+    figures = {**now.figures, "final f1": (0.5,) * 5, "steps": (110,) * 5}
+    del figures["final accuracy"]
+    now = msgspec.structs.replace(now, figures=figures, machine=Machine(hardware="cpu-avx2", hard={"torch": "2.13"}))
+    text = shown(blessed(root, lay(now, file)))
+    assert row(text, "loss@89") == ["loss@89", "0.531236", "±", "0.016", "0.631236", "±", "0.016", "+18.82%", "+6.3"]
+    assert "loss@1 " not in text  # it moved least
+    assert row(text, "final f1") == ["final", "f1", "-", "0.5", "new"]
+    assert row(text, "final accuracy")[-2:] == ["-", "gone"]
+    assert row(text, "steps") == ["steps", "100", "110", "+10.00%"]
+    for line in ("environment: torch: - → 2.13", "settings: lr: 0.1 → 0.2", "data: train: a → b"):
+        assert line in text
+    assert len(text.splitlines()) < 25
+
+
+def row(text, name):
+    (line,) = (line for line in text.splitlines() if line.startswith(f"  {name} "))
+    return line.split()
+
+
+def test_nothing_moved_is_seen_at_a_glance(root, tmp_path):
+    file = lay(candidate(root), tmp_path / "candidate.json")
+    blessed(root, file)
+    text = shown(blessed(root, file))
+    assert "%" not in text and "environment" not in text
+
+
+def test_it_fits_the_terminal_and_is_plain_when_piped(root, tmp_path):
+    file = lay(candidate(root), tmp_path / "candidate.json")
+    done = blessed(root, file)
+    table = [line for line in shown(done, width=60).splitlines() if line.startswith(("  loss@", "  final"))]
+    assert table and max(map(len, table)) <= 60
+    assert "\x1b" not in shown(done)
+    assert "\x1b" in shown(done, colour=True)
+
+
+def test_a_candidate_from_elsewhere_gives_the_terminal_no_orders(root, tmp_path):
+    evil = "final \x1b]0;owned\x07 \u202e"
+    one = candidate(root, settings={evil: "x"}, date="\x1b[2J")
+    blessed(root, lay(candidate(root), tmp_path / "candidate.json"))
+    one = msgspec.structs.replace(one, figures=one.figures | {evil: (1.0,) * 5})
+    text = shown(blessed(root, lay(one, tmp_path / "candidate.json")))
+    assert "owned" in text
+    assert not set(text) & {"\x1b", "\x07", "\u202e"}
