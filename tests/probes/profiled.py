@@ -1,0 +1,59 @@
+"""Fits in this process with the profile probe, and nets that are worth counting."""
+
+import lightning.pytorch as pl
+import torch
+from torch import nn
+
+from backburn import evidence
+from backburn.probes import channel, memorize, profile as probe
+from backburn.stages import profile
+
+from . import trainings as t
+
+SETTINGS = {"pass": "count", "steps": 8, "timed": 6, "warmup": 3, "seed": 42, "trace": ""}
+SETTINGS |= {"require_gpu": False, "rehearsal": False}
+QUIET = {"accelerator": "cpu", "max_epochs": 5, "enable_progress_bar": False, "enable_model_summary": False}
+
+
+class Net(pl.LightningModule):
+    """Convolution, dropout, Adam; both losses are logged."""
+
+    def __init__(self):
+        super().__init__()
+        self.layers = nn.Sequential(
+            nn.Unflatten(1, (1, 8)), nn.Conv1d(1, 4, 3), nn.ReLU(), nn.Dropout(0.1), nn.Flatten(), nn.Linear(24, 4)
+        )
+
+    def forward(self, x):
+        return self.layers(x)
+
+    def loss(self, x, y):
+        return nn.functional.cross_entropy(self(x), y)
+
+    def training_step(self, batch, batch_idx):
+        loss = self.loss(*batch)
+        self.log("train_loss", loss)
+        return loss
+
+    def validation_step(self, batch, batch_idx):
+        self.log("val_loss", self.loss(*batch))
+
+    def configure_optimizers(self):
+        return torch.optim.Adam(self.parameters(), lr=0.01)
+
+
+def told(path, module=None, data=None, validation=None, *, trainer=None, callbacks=(), made=pl.Trainer, **settings):
+    """What the probe wrote of one pass, read as the stage reads it. `validation` may be () for none."""
+    path.mkdir(exist_ok=True)
+    answer = path / "probe.json"
+    answer.unlink(missing_ok=True)
+    asked = channel.Asked("profile", SETTINGS | {"scratch": str(path)} | settings, str(answer))
+    probe.seed_all(asked)
+    package = made.__module__.partition(".trainer")[0]
+    given = probe.overridden(asked, QUIET | (trainer or {}))
+    with memorize.memorizing(asked):
+        one = made(**given, callbacks=[*callbacks, probe.callback(asked, package)])
+        probe.adjust(asked, one)
+        validation = t.loader(shuffle=False) if validation is None else None if validation == () else validation
+        one.fit(module or Net(), t.loader() if data is None else data, validation)
+    return evidence.load(answer, profile.Told)
