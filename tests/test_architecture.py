@@ -26,6 +26,7 @@ FLOORS = {
     "github": 1,
     "installers": 1,
     "references": 1.1,
+    "comparison": 1.2,
     "linters": 1,
     "junit": 1,
     "git": 1.2,

@@ -1,0 +1,114 @@
+"""Hold the figures of one run against a reference's: within what its seeds do, or from where on they differ."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+
+from . import tolerance
+from .references import Reference
+
+FINAL = "final "  # before the name of a metric at the end
+MEAN = "mean loss"
+# `<family>@<step>`, as people call them; of two that differ first at the same step the cause comes first.
+_FAMILIES = {"rate": "learning rate", "loss": "loss", "norm": "gradient norm", MEAN: MEAN}
+
+Figures = Mapping[str, float | int]
+
+
+def merged(runs: Sequence[Figures]) -> dict[str, tuple[float | int, ...]]:
+    """What all of one run or more have, a value per run.
+
+    A gradient's norm that is infinite somewhere is left out: scaled float16 gradients overflow as a matter of course.
+    """
+    shared = {name: tuple(run[name] for run in runs) for name in runs[0] if all(name in run for run in runs)}
+    return {name: values for name, values in shared.items() if name[:5] != "norm@" or all(map(math.isfinite, values))}
+
+
+def outcomes(one: Reference) -> list[tuple[float | int, ...]]:
+    """What came out, losses and metrics: a tuple per run, empty ones where there is nothing."""
+    came_out = (FINAL, f"{MEAN}@", "loss@")
+    names = [name for name in one.figures if name.startswith(came_out)]
+    return [tuple(one.figures[name][run] for name in names) for run in range(len(one.seeds))]
+
+
+def octaves(one: Reference) -> list[str]:
+    """The names of its mean losses, the first step's first."""
+    return sorted((name for name in one.figures if name.startswith(f"{MEAN}@")), key=_step)
+
+
+def finals(one: Reference) -> list[str]:
+    """The names of its metrics at the end."""
+    return [name for name in one.figures if name.startswith(FINAL)]
+
+
+def beyond(one: Reference, tonight: Figures, names: Iterable[str], alpha: float) -> list[str]:
+    """Those of `names` that are further off than another seed would be.
+
+    A sound run has none in a share of at least 1 - `alpha` of all cases (Bonferroni: whatever depends on what).
+    """
+    there = [name for name in names if name in tonight]
+    return [name for name in there if not _spread(one, name).holds(tonight[name], alpha / len(there))]
+
+
+def worst(one: Reference, tonight: Figures) -> float | None:
+    """The largest deviation, in standard deviations of the reference's runs; None where nothing can be compared."""
+    there = [name for name in (*finals(one), *octaves(one)) if name in tonight]
+    return max((_spread(one, name).deviation(tonight[name]) for name in there), default=None)
+
+
+def sentence(one: Reference, tonight: Figures, name: str) -> str:
+    """One figure of tonight beside the reference's.
+
+    `mean loss of steps 65-128 is 0.9; under 5 seeds it was 0.41 to 0.44: 31 standard deviations off`
+    """
+    runs, off = one.runs(name), _spread(one, name).deviation(tonight[name])
+    where = (
+        name.removeprefix(FINAL) if name.startswith(FINAL) or "@" not in name else f"{MEAN} of {_steps(_step(name))}"
+    )
+    return (
+        f"{where} is {tonight[name]:.6g}; under {len(runs)} seeds it was {min(runs):.6g} to {max(runs):.6g}:"
+        f" {off:.3g} standard deviations off"
+    )
+
+
+def first_difference(one: Reference, tonight: Figures) -> str:
+    """Where the curve leaves that of the reference's first run; empty where it is the same to the last bit."""
+    found = []
+    for order, (family, word) in enumerate(_FAMILIES.items()):
+        for name, (before, *_) in one.figures.items():
+            if name.startswith(f"{family}@") and name in tonight and tonight[name] != before:
+                found.append((_step(name), order, f"{word} {_change(before, tonight[name])}"))
+    step, _, said = min(found, default=(0, 0, ""))
+    return f"from step {step} on: {said}" if said else ""
+
+
+def is_identical(one: Reference, tonight: Figures) -> bool:
+    """Whether every figure is that of the reference's first run, to the last bit."""
+    return all(tonight.get(name) == values[0] for name, values in one.figures.items())
+
+
+def _spread(one: Reference, name: str) -> tolerance.Spread:
+    """A metric that is a share is one of as many samples as a validation saw."""
+    samples = int(max(one.runs("samples"), default=0)) if name.startswith(FINAL) else 0
+    return tolerance.of(name, one.runs(name), samples)
+
+
+def _step(name: str) -> int:
+    return int(name.rpartition("@")[2])
+
+
+def _steps(last: int) -> str:
+    """The octave that ends at `last`: a mean is over the steps since the power of two before it.
+
+    >>> [_steps(last) for last in (1, 2, 4, 128, 150)]
+    ['step 1', 'step 2', 'steps 3-4', 'steps 65-128', 'steps 129-150']
+    """
+    first = 1 + (2 ** ((last - 1).bit_length() - 1) if last > 1 else 0)
+    return f"steps {first}-{last}" if first < last else f"step {last}"
+
+
+def _change(before: float, now: float) -> str:
+    """`0.003 → 0.03 (900 %)`; what is a rounding apart shows only in the relative change."""
+    relative = f" (by {100 * (now - before) / abs(before):.2g} %)" if before else ""
+    return f"{before:.6g} → {now:.6g}{relative}"

@@ -1,0 +1,116 @@
+"""One run beside a reference's: what is beyond, in which words, and from which step on."""
+
+import math
+
+import pytest
+
+from backburn import comparison
+from backburn.references import Machine, Reference
+
+
+def reference(**figures):
+    seeds = tuple(range(len(next(iter(figures.values())))))
+    return Reference(stage="reproduce", training="it", machine=Machine(hardware="cpu"), seeds=seeds, figures=figures)
+
+
+ONE = reference(
+    **{
+        "steps": (9, 9, 9),
+        "samples": (100, 100, 100),
+        "final accuracy": (0.9, 0.91, 0.92),
+        "final recall@10": (0.5, 0.52, 0.51),
+        "loss@1": (1.0, 1.1, 1.2),
+        "loss@8": (0.5, 0.55, 0.6),
+        "rate@1": (0.1, 0.1, 0.1),
+        "norm@1": (2.0, 2.1, 2.2),
+        "mean loss@1": (1.0, 1.1, 1.2),
+        "mean loss@8": (0.6, 0.61, 0.63),
+        "mean loss@9": (0.5, 0.52, 0.51),
+    }
+)
+FIRST = {name: values[0] for name, values in ONE.figures.items()}
+
+
+def test_what_all_runs_have_is_kept():
+    runs = [{"steps": 3, "loss@1": 1.0, "loss@3": 0.1}, {"steps": 2, "loss@1": 1.1, "mean loss@2": 1.0}]
+    assert comparison.merged(runs) == {"steps": (3, 2), "loss@1": (1.0, 1.1)}
+
+
+def test_an_infinite_norm_is_left_out_and_an_infinite_loss_is_not():
+    runs = [{"norm@1": math.inf, "norm@2": 1.0, "loss@1": math.inf}]
+    assert comparison.merged(runs) == {"norm@2": (1.0,), "loss@1": (math.inf,)}
+
+
+def test_names_are_in_the_order_of_steps():
+    assert comparison.octaves(reference(**{"mean loss@8": (1,), "mean loss@16": (1,), "mean loss@2": (1,)})) == [
+        "mean loss@2", "mean loss@8", "mean loss@16",
+    ]  # fmt: skip
+    assert comparison.finals(ONE) == ["final accuracy", "final recall@10"]
+
+
+def test_outcomes_are_a_tuple_per_run():
+    one = reference(**{"steps": (1, 1), "rate@1": (0.1, 0.1), "loss@1": (1.0, 2.0), "final accuracy": (0.1, 0.2)})
+    assert comparison.outcomes(one) == [(1.0, 0.1), (2.0, 0.2)]
+    assert comparison.outcomes(reference(steps=(1, 1))) == [(), ()]
+
+
+def test_beyond_is_what_another_seed_would_not_do():
+    names = comparison.octaves(ONE)
+    assert comparison.beyond(ONE, FIRST, names, 0.01) == []
+    assert comparison.beyond(ONE, FIRST | {"mean loss@8": 6.0}, names, 0.01) == ["mean loss@8"]
+    assert comparison.beyond(ONE, FIRST | {"mean loss@8": math.nan}, names, 0.01) == ["mean loss@8"]
+    assert comparison.beyond(ONE, {}, names, 0.01) == []
+
+
+def test_each_of_many_gets_its_share_of_alpha():
+    wide = {f"mean loss@{2**i}": (1.0, 1.1, 0.9) for i in range(10)}
+    one, tonight = reference(**wide), {name: 1.9 for name in wide}
+    assert comparison.beyond(one, tonight, ["mean loss@1"], 0.05) == ["mean loss@1"]
+    assert comparison.beyond(one, tonight, list(wide), 0.05) == []
+
+
+def test_a_share_is_one_of_as_many_samples_as_a_validation_saw():
+    same = {"final accuracy": (0.9, 0.9, 0.9)}
+    tonight = {"final accuracy": 0.88}
+    assert comparison.beyond(reference(**same), tonight, ["final accuracy"], 0.01)
+    assert not comparison.beyond(reference(**same, samples=(100,) * 3), tonight, ["final accuracy"], 0.01)
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "said"),
+    [
+        ("mean loss@8", 0.9, "mean loss of steps 5-8 is 0.9; under 3 seeds it was 0.6 to 0.63: 1"),
+        ("mean loss@9", 0.9, "mean loss of step 9 is 0.9;"),
+        ("final recall@10", 0.1, "recall@10 is 0.1; under 3 seeds it was 0.5 to 0.52: "),
+        ("steps", 8, "steps is 8; under 3 seeds it was 9 to 9: "),
+    ],
+)
+def test_a_figure_is_said_in_words(name, value, said):
+    assert comparison.sentence(ONE, FIRST | {name: value}, name).startswith(said)
+
+
+def test_the_worst_is_in_standard_deviations():
+    one = reference(**{"final mae": (1.0, 2.0, 3.0), "mean loss@1": (1.0, 1.1, 0.9)})
+    assert comparison.worst(one, {"final mae": 6.0, "mean loss@1": 1.0}) == pytest.approx(4.0)
+    assert comparison.worst(one, {}) is None
+
+
+@pytest.mark.parametrize(
+    ("changed", "said"),
+    [
+        ({}, ""),
+        ({"final accuracy": 0.1}, ""),
+        ({"loss@8": 0.5000001}, "from step 8 on: loss 0.5 → 0.5 (by 2e-05 %)"),
+        ({"loss@8": 0.4, "norm@1": 3.0, "rate@1": 0.2}, "from step 1 on: learning rate 0.1 → 0.2 (by 1e+02 %)"),
+        ({"mean loss@8": 0.3}, "from step 8 on: mean loss 0.6 → 0.3 (by -50 %)"),
+        ({"loss@8": math.nan}, "from step 8 on: loss 0.5 → nan (by nan %)"),
+    ],
+)
+def test_the_first_difference_is_named_the_cause_first(changed, said):
+    assert comparison.first_difference(ONE, FIRST | changed) == said
+
+
+def test_identical_is_every_figure_to_the_last_bit():
+    assert comparison.is_identical(ONE, FIRST | {"loss@16": 1.0})
+    assert not comparison.is_identical(ONE, FIRST | {"loss@8": math.nextafter(0.5, 1)})
+    assert not comparison.is_identical(ONE, {name: FIRST[name] for name in FIRST if name != "loss@8"})
