@@ -174,6 +174,54 @@ def test_a_bug_of_ours_has_a_traceback_and_a_code_of_its_own(monkeypatch, capsys
     assert "bug of backburn" in said
 
 
+@pytest.fixture
+def small_disk(tmp_path):
+    """`small_disk(pages) -> folder`: a real file system of so many pages of 4 KiB."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+
+    def mount(pages):
+        options = ["-t", "tmpfs", "-o", f"size={pages * 4}k", "tmpfs", str(folder)]
+        if subprocess.run(["mount", *options], capture_output=True).returncode:
+            pytest.skip("mounting is not permitted here")
+        return folder
+
+    yield mount
+    subprocess.run(["umount", str(folder)], capture_output=True)
+
+
+@pytest.mark.parametrize("pages", [1, 2, 3, 4])
+def test_a_full_disk_is_unjudged_wherever_it_ends_us(project, small_disk, pages):
+    (project / "build").symlink_to(small_disk(pages))
+    done = backburn("unit", cwd=project)
+    assert (done.returncode, done.stdout) == (3, "")
+    assert "the disk is full: " in done.stderr and "Make room" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_with_room_enough_the_small_disk_is_sound(project, small_disk):
+    (project / "build").symlink_to(small_disk(64))
+    assert backburn("unit", cwd=project).returncode == 0
+
+
+@pytest.mark.parametrize("words", [("unit",), ("unit", "--json"), ("--help",), ("bless", "profile", "--json")])
+def test_a_full_disk_behind_our_output_is_no_bug(project, words):
+    command = [sys.executable, "-m", "backburn", *words]
+    with open("/dev/full", "w") as full:
+        done = subprocess.run(command, cwd=project, env=environ(), stdout=full, stderr=subprocess.PIPE, text=True)
+    assert done.returncode == (2 if "bless" in words else 3)
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("words", [("unit",), ("memorize",)])
+def test_a_full_disk_behind_githubs_files_is_no_bug(project, words):
+    full = {name: "/dev/full" for name in GITHUB}
+    done = backburn(*words, cwd=project, env=environ(GITHUB_ACTIONS="true", **full))
+    assert done.returncode == (2 if "memorize" in words else 3)
+    assert ("no training is declared" if "memorize" in words else "the disk is full") in done.stderr
+    assert "Traceback" not in done.stderr
+
+
 def test_a_reader_that_leaves_is_no_bug(project):
     done = subprocess.run(
         f"'{sys.executable}' -m backburn --help | head -c 1", shell=True, capture_output=True, text=True, cwd=project

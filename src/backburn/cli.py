@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import html
 import os
@@ -326,12 +327,7 @@ def _failed(argv: list[str], error: Exception) -> int:
         said = f"This is a bug of backburn {__version__}, not of your code: please report it."
         code = OUR_BUG
     click.echo(said if code == OUR_BUG else f"error: {said}", err=True)
-    try:
-        return _told(argv, said, code)
-    except OSError:
-        if not full:  # its readers' files may lie on the same disk
-            raise
-        return code
+    return _told(argv, said, code)
 
 
 def _full_disk(error: BaseException | None) -> OSError | None:
@@ -343,11 +339,12 @@ def _full_disk(error: BaseException | None) -> OSError | None:
 
 def _told(argv: list[str], said: str, code: int) -> int:
     """What ended a verb before it had a report, where its readers look: the JSON, an annotation, the summary."""
-    if "--json" in argv:
-        click.echo(evidence.dumps({"verdict": None, "error": said, "exit-code": code}), nl=False)
-    actions = Actions.from_environ()
-    if actions.running:
-        verb = argv[0] if argv else "backburn"
-        click.echo(command("error", said, title=f"backburn {verb}"), err=True)
-        actions.write_summary(f"### ❌ {verb}: exit code {code}\n\n<pre>{html.escape(said, quote=False)}</pre>\n")
+    with contextlib.suppress(OSError):  # they may lie on a full disk; the code stands
+        if "--json" in argv:
+            click.echo(evidence.dumps({"verdict": None, "error": said, "exit-code": code}), nl=False)
+        actions = Actions.from_environ()
+        if actions.running:
+            verb = argv[0] if argv else "backburn"
+            click.echo(command("error", said, title=f"backburn {verb}"), err=True)
+            actions.write_summary(f"### ❌ {verb}: exit code {code}\n\n<pre>{html.escape(said, quote=False)}</pre>\n")
     return code
