@@ -80,14 +80,15 @@ def start(
     out: Path,
     timeout: float,
     prepared: bool = False,
+    label: str = "",
 ) -> Ended:
     """Run the training's `prepare` and then its command with `args` behind it, the probe of `stage` inside.
 
     Both together get `timeout` seconds, or the training's own if these are fewer; `prepared` leaves `prepare` out, for
-    a second run. The probe gets `settings` (plain
-    data) and answers, if it is reached, in `out/probe.json`; the output goes to `out/output.txt`. Raises UserError for
-    a command that cannot be meant (a shell's, an unbalanced quote, no such program) or a `cwd` that is not there,
-    Interrupted as `process.run` does.
+    a second run, and `label` is what a waiting person reads of it. The probe gets `settings` (plain data) and answers,
+    if it is reached, in `out/probe.json`; the output goes to `out/output.txt`. Raises UserError for a command that
+    cannot be meant (a shell's, an unbalanced quote, no such program) or a `cwd` that is not there, Interrupted as
+    `process.run` does.
     """
     where = f"[tool.backburn.trainings.{one.name}]"
     commands = (_words(one.prepare, where), (*_words(one.command, where), *config.words(args)))
@@ -110,7 +111,7 @@ def start(
         elif prepared or not command:
             continue
         _expect_program(command[0], env, root / one.cwd, where)
-        done = process.run(command, cwd=root / one.cwd, log=out / log, env=env, timeout=left, label=one.name)
+        done = process.run(command, cwd=root / one.cwd, log=out / log, env=env, timeout=left, label=label or one.name)
         left = max(0.0, left - done.seconds)
         if done.code or done.timed_out:
             break

@@ -1,0 +1,351 @@
+"""`backburn reproduce`: each check on a table of evidence, how often a sound night is called changed, real trainings."""
+
+import math
+import random
+
+import msgspec
+import pytest
+
+from backburn import pipeline
+from backburn.references import Found, Machine
+from backburn.report import Curve, Level, Verdict
+from backburn.stages import reproduce
+from backburn.training import Ended
+
+FINE = Ended(command=("python",), code=0, seconds=3600.0)
+MACHINE = Machine(hardware="nvidia-h200", hard={"torch": "2.13.0", "threads": "2"}, soft={"kernel": "6.1"})
+CHECKS = [
+    "training-ran", "on-gpu", "loss-is-finite", "reference-is-comparable", "same-training", "final-metrics-hold",
+    "curve-holds",
+]  # fmt: skip
+
+
+def told(seed=42, shift=0, **changed):
+    """A training of 150 steps whose losses are as its seed says."""
+    draw = random.Random(seed + shift)
+    grid, octaves = (1, 2, 3, 5, 8, 13, 21, 34, 55, 68, 85, 106, 132), (1, 2, 4, 8, 16, 32, 64, 128, 150)
+    losses = tuple((step, 2.3 * step**-0.4 * math.exp(draw.gauss(0, 0.1))) for step in grid)
+    means = tuple((step, 2.3 * step**-0.4 * math.exp(draw.gauss(0, 0.02))) for step in octaves)
+    about = {
+        "ended": "fit", "shift": shift, "seeded": (seed,), "steps": 150, "planned": 150, "epochs": 2, "seconds": 3500.0,
+        "losses": losses, "means": means, "samples": 1000, "settings": {"hparams.lr": "0.003"},
+        "rates": tuple((step, 0.003) for step in grid), "norms": tuple((step, draw.uniform(1, 2)) for step in grid),
+        "metrics": {"val_loss": 0.3 * math.exp(draw.gauss(0, 0.02)), "val_acc": 0.9 + draw.gauss(0, 0.005)},
+        "validations": {"val_loss": ((75, 0.4), (150, 0.3))}, "data": {"train batches": "a"},
+        "device": "cuda:0 NVIDIA H200", "machine": MACHINE, "peak_memory": 2**21,
+    }  # fmt: skip
+    return reproduce.Told(**about | changed)
+
+
+def evidence(*runs, **changed):
+    return reproduce.Evidence(**{"ended": (FINE,) * len(runs), "told": runs} | changed)
+
+
+FIVE = evidence(*(told(shift=shift) for shift in range(5)))
+REFERENCE = msgspec.structs.replace(
+    reproduce.candidate(FIVE, reproduce.Config()), training="digits", commit="0123456789", date="2026-11-20"
+)
+FOUND = Found(reference=REFERENCE)
+SOUND = told()
+
+
+def night(one=SOUND, ended=FINE, found=FOUND, **changed):
+    return evidence(one, ended=(ended,), found=found, **changed)
+
+
+def judged(seen, **config):
+    outcomes = pipeline.judge(reproduce, "reproduce", seen, reproduce.Config(**config))
+    return {outcome.check.partition("/")[2]: outcome for outcome in outcomes}
+
+
+def failed(outcomes):
+    return [name for name, one in outcomes.items() if one.verdict is Verdict.FAIL]
+
+
+def with_reference(**changed):
+    return Found(reference=msgspec.structs.replace(REFERENCE, **changed))
+
+
+def moved(points, factor, since=0):
+    return tuple((step, value * factor if step >= since else value) for step, value in points)
+
+
+def figures(seen):
+    return {one.name: str(one) for one in reproduce.measured(seen) if not isinstance(one, Curve)}
+
+
+# Each check on a table of evidence
+
+
+def test_the_same_training_passes_without_a_word():
+    outcomes = judged(night(), require_gpu=True)
+    assert list(outcomes) == CHECKS
+    assert {(one.verdict, one.findings) for one in outcomes.values()} == {(Verdict.PASS, ())}
+    assert figures(night())["identical"] == "to the last bit"
+
+
+@pytest.mark.parametrize("seed", [7, 8, 9])
+def test_another_seed_passes_and_is_said_to_differ(seed):
+    outcomes = judged(night(told(seed)))
+    assert not failed(outcomes)
+    (finding,) = outcomes["curve-holds"].findings
+    assert finding.level is Level.NOTICE
+    assert finding.message.startswith("within what seeds do, but not the same from step 1 on: loss ")
+    assert [one.message for one in outcomes["same-training"].findings] == [
+        f"other settings than the reference's: seed: 42 → {seed}"
+    ]
+
+
+BROKEN = {
+    "training-ran": [{"ended": "running"}, {"ended": "exception"}],
+    "on-gpu": [],
+    "loss-is-finite": [
+        {"losses": ((1, 2.3), (2, math.nan))},
+        {"means": ((1, 2.3), (2, math.inf))},
+        {"metrics": {"val_loss": math.nan}},
+        {"validations": {"val_acc": ((75, math.nan),)}},
+    ],
+    "reference-is-comparable": [],
+    "same-training": [],
+    "final-metrics-hold": [
+        {"metrics": SOUND.metrics | {"val_loss": 0.6}},
+        {"metrics": SOUND.metrics | {"val_loss": 0.1}},
+        {"metrics": SOUND.metrics | {"val_loss": -0.3}},
+        {"metrics": SOUND.metrics | {"val_acc": 0.6}},
+        {"metrics": {"val_acc": SOUND.metrics["val_acc"]}},
+        {"steps": 149},
+    ],
+    "curve-holds": [
+        {"means": moved(SOUND.means, 2.5)},
+        {"means": moved(SOUND.means, 0.4, since=100)},
+        {"means": moved(SOUND.means, -1, since=100)},
+    ],
+}
+
+
+@pytest.mark.parametrize(("check", "change"), [(key, one) for key, many in BROKEN.items() for one in many])
+def test_broken_evidence_fails_one_check(check, change):
+    assert failed(judged(night(msgspec.structs.replace(SOUND, **change)))) == [check]
+
+
+@pytest.mark.parametrize(
+    ("seen", "check", "said"),
+    [
+        (night(msgspec.structs.replace(SOUND, ended="no-gpu", steps=0)), "on-gpu", "this process saw none"),
+        (night(msgspec.structs.replace(SOUND, device="cpu")), "on-gpu", 'accelerator="cpu"'),
+        (night(msgspec.structs.replace(SOUND, losses=(), metrics={})), "loss-is-finite", "neither a loss nor a metric"),
+        (night(found=Found()), "reference-is-comparable", "no reference for nvidia-h200"),
+        (night(found=Found(others=("cpu-avx2",))), "reference-is-comparable", "there is one for cpu-avx2"),
+        (
+            night(found=with_reference(machine=msgspec.structs.replace(MACHINE, hard={"torch": "2.12.0"}))),
+            "reference-is-comparable",
+            "threads: - → 2; torch: 2.12.0 → 2.13.0",
+        ),
+        (
+            night(found=with_reference(seeds=(42,), figures={"steps": (150,)})),
+            "reference-is-comparable",
+            "a single run, which has no tolerance",
+        ),
+        (night(msgspec.structs.replace(SOUND, machine=None)), "reference-is-comparable", "did not tell the machine"),
+    ],
+)
+def test_what_cannot_be_known_is_unjudged_and_nothing_after_it_is_judged(seen, check, said):
+    outcomes = judged(seen, require_gpu=True)
+    assert said in outcomes[check].unjudged
+    assert {outcomes[name].verdict for name in CHECKS[CHECKS.index(check) + 1 :]} == {Verdict.SKIP}
+    assert not failed(outcomes)
+
+
+def test_a_rehearsal_on_the_cpu_is_held_against_its_reference():
+    outcomes = judged(night(msgspec.structs.replace(SOUND, device="cpu"), rehearsed=True), require_gpu=True)
+    assert outcomes["on-gpu"].skipped == "rehearsed on the CPU"
+    assert outcomes["curve-holds"].verdict is Verdict.PASS
+    assert figures(night(rehearsed=True))["device"] == "cuda:0 NVIDIA H200 (rehearsal)"
+
+
+# How it ended
+
+
+def ended(**changed):
+    return msgspec.structs.replace(FINE, **changed)
+
+
+@pytest.mark.parametrize(
+    ("how", "one", "verdict", "said"),
+    [
+        ({"code": -15, "timed_out": True, "limit": "timeout of 9 s"}, told(ended="running", steps=70), "unjudged",
+         "unfinished: reached step 70 of 150 (timeout of 9 s)"),
+        ({"code": -15, "timed_out": True, "limit": "timeout of 9 s"}, told(planned=-1), "unjudged",
+         "unfinished: the fit ended at step 150 (timeout of 9 s)"),
+        ({"code": -15, "timed_out": True, "limit": "timeout of 9 s"}, None, "unjudged", "unfinished: no fit was seen"),
+        ({"code": -15, "timed_out": True, "prepare": True}, None, "unjudged", "unfinished: `prepare` took 3600 s"),
+        ({"code": 1, "lacking": "the disk is full"}, told(ended="exception"), "unjudged", "the disk is full"),
+        ({"code": -9, "lacking": "it was killed"}, told(ended="running"), "unjudged", "it was killed"),
+        ({}, None, "unjudged", "no Trainer.fit was seen"),
+        ({"code": 1, "raised": True, "message": "KeyError: 'x'"}, told(), "fail", "KeyError: 'x'"),
+        ({"code": 3, "message": "bye"}, told(ended="running"), "fail", "python ended with exit code 3: bye"),
+        ({}, told(ended="exception", steps=70), "fail", "hid it: reached step 70 of 150"),
+        ({}, told(ended="running", steps=70), "fail", "it ended itself: reached step 70 of 150"),
+    ],
+)  # fmt: skip
+def test_how_it_ended(how, one, verdict, said):
+    outcome = judged(night(one, ended(**how)))["training-ran"]
+    assert outcome.verdict.value == verdict
+    assert said in (outcome.unjudged or outcome.findings[0].message)
+
+
+def test_a_seed_that_did_not_end_is_a_warning():
+    seen = evidence(told(), told(shift=1), None, ended=(FINE, ended(code=1, message="ValueError: x"), FINE))
+    outcome = judged(seen)["training-ran"]
+    assert [one.message for one in outcome.findings] == [
+        "under its seed + 1 it did not: ValueError: x",
+        "under its seed + 2 it did not: no fit was seen; it took 3600 s",
+    ]
+    assert outcome.verdict is Verdict.PASS and {one.level for one in outcome.findings} == {Level.WARNING}
+
+
+# What is said
+
+
+def test_the_first_that_is_not_finite_is_named():
+    one = msgspec.structs.replace(SOUND, losses=((1, 1.0), (128, math.nan)), means=((1, 1.0), (64, math.nan)))
+    assert judged(night(one))["loss-is-finite"].findings[0].message == (
+        "the mean loss since half that step is nan at step 64 of 150"
+    )
+
+
+def test_the_first_octave_that_is_beyond_is_named_with_the_likely_cause():
+    one = msgspec.structs.replace(
+        SOUND,
+        means=moved(SOUND.means, 2.5, since=8),
+        rates=moved(SOUND.rates, 10),
+        settings={"hparams.lr": "0.03"},
+        data={"train batches": "b"},
+        machine=msgspec.structs.replace(MACHINE, soft={"kernel": "6.2"}),
+    )
+    outcomes = judged(night(one))
+    (finding,) = outcomes["curve-holds"].findings
+    assert finding.message.startswith("mean loss of steps 5-8 is ")
+    assert "under 5 seeds it was" in finding.message and "standard deviations off" in finding.message
+    assert finding.hint == (
+        "Likely: other settings (hparams.lr: 0.003 → 0.03); other data (train batches: a → b); a slightly other machine"
+        " (kernel: 6.1 → 6.2). The curve differs from step 1 on: learning rate 0.003 → 0.03 (by 9e+02 %). The reference"
+        " is of 0123456 2026-11-20."
+    )
+    levels = [(one.level.value, one.detail) for one in outcomes["same-training"].findings]
+    assert levels == [
+        ("warning", "hparams.lr: 0.003 → 0.03"), ("warning", "train batches: a → b"), ("notice", "kernel: 6.1 → 6.2"),
+    ]  # fmt: skip
+    assert outcomes["same-training"].verdict is Verdict.PASS
+
+
+def test_an_evaluation_that_changed_is_told_from_a_training_that_did():
+    one = msgspec.structs.replace(SOUND, metrics=SOUND.metrics | {"val_acc": 0.1})
+    outcomes = judged(night(one))
+    hint = outcomes["final-metrics-hold"].findings[0].hint
+    assert "Likely: the code, as settings, data and machine are the reference's." in hint
+    assert "The curve is the same: only the evaluation differs." in hint
+    assert outcomes["curve-holds"].findings == ()
+
+
+def test_a_new_metric_is_only_told():
+    outcome = judged(night(msgspec.structs.replace(SOUND, metrics=SOUND.metrics | {"f1": 0.5})))["final-metrics-hold"]
+    assert [(one.level, one.message) for one in outcome.findings] == [
+        (Level.NOTICE, "not in the reference yet: f1")
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(("steps", "expected"), [(150, []), (152, []), (400, ["final-metrics-hold"])])
+def test_a_training_that_stops_early_may_vary_its_steps(steps, expected):
+    found = with_reference(figures=REFERENCE.figures | {"steps": (150, 148, 155, 149, 151)})
+    assert failed(judged(night(msgspec.structs.replace(SOUND, steps=steps), found=found))) == expected
+
+
+def test_a_reference_without_a_loss_has_no_curve():
+    metrics = {name: values for name, values in REFERENCE.figures.items() if "@" not in name}
+    outcomes = judged(night(msgspec.structs.replace(SOUND, losses=(), means=()), found=with_reference(figures=metrics)))
+    assert outcomes["curve-holds"].skipped == "the reference holds no loss"
+    assert not failed(outcomes)
+
+
+@pytest.mark.parametrize("alpha", [0.05, 0.2])
+def test_sound_nights_are_called_changed_no_more_often_than_alpha(alpha):
+    """300 nights, each under a seed of its own against a reference of its own; 11 figures share alpha."""
+    wrong = 0
+    for start in range(0, 3000, 10):
+        runs = evidence(*(told(start, shift) for shift in range(5)))
+        found = Found(reference=reproduce.candidate(runs, reproduce.Config()))
+        wrong += bool(failed(judged(night(told(start + 9), found=found), alpha=alpha)))
+    assert 0.2 * alpha <= wrong / 300 <= 1.5 * alpha
+
+
+# Figures, candidate
+
+
+def test_figures_begin_with_the_headline():
+    seen = night(told(7))
+    shown = figures(seen)
+    assert list(shown) == [
+        "steps", "final val_loss", "final val_acc", "seconds", "training seconds", "seeds", "device", "peak memory",
+        "worst deviation", "identical", "reference",
+    ]  # fmt: skip
+    assert (shown["steps"], shown["seeds"], shown["peak memory"]) == ("150", "1", "2 MiB")
+    assert (shown["identical"], shown["reference"]) == ("no", "0123456 2026-11-20")
+    curves = {one.name: one.values for one in reproduce.measured(seen) if isinstance(one, Curve)}
+    assert curves["loss"] == tuple(value for _, value in told(7).losses)
+    assert curves["reference loss"][0] == pytest.approx(sum(REFERENCE.runs("loss@1")) / 5)
+
+
+def test_figures_without_a_reference_or_without_a_step():
+    assert list(figures(FIVE))[-1] == "peak memory" and figures(FIVE)["seeds"] == "5"
+    assert figures(evidence(None)) == {"seconds": "3600 s"}
+
+
+def test_no_more_metrics_than_a_person_reads():
+    metrics = {f"m{i}": math.nan if i == 3 else 0.5 for i in range(20)}
+    shown = figures(night(msgspec.structs.replace(SOUND, metrics=metrics)))
+    assert [name for name in shown if name.startswith("final ")] == [f"final m{i}" for i in (0, 1, 2, 4, 5, 6, 7, 8)]
+
+
+def test_a_candidate_has_a_value_per_run_the_authors_own_first():
+    one = reproduce.candidate(FIVE, reproduce.Config())
+    assert one.seeds == (42, 43, 44, 45, 46)
+    assert one.runs("steps") == (150,) * 5 and one.runs("samples") == (1000,) * 5
+    assert one.runs("final val_loss")[0] == told().metrics["val_loss"] and len(set(one.runs("mean loss@150"))) == 5
+    assert (one.machine, one.settings, one.data) == (MACHINE, told().settings, told().data)
+    assert list(reproduce.unfit(one, reproduce.Config())) == []
+
+
+def test_a_run_that_did_not_end_is_not_part_of_a_candidate():
+    runs = (told(), told(shift=1, ended="running"), told(shift=2), None, told(shift=4))
+    how = (FINE, FINE, ended(code=1), FINE, FINE)
+    one = reproduce.candidate(evidence(*runs, ended=how), reproduce.Config())
+    assert one.seeds == (42, 46)
+    assert reproduce.candidate(evidence(None), reproduce.Config()) is None
+    assert reproduce.candidate(night(told(ended="running")), reproduce.Config()) is None
+
+
+def test_a_script_without_a_seed_has_the_one_that_was_set():
+    assert reproduce.candidate(evidence(told(seeded=()), told(shift=1, seeded=())), reproduce.Config(seed=7)).seeds == (
+        7, 8,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("runs", "said"),
+    [
+        ([told(shift=shift) for shift in range(3)], "3 of 5 seeds; too few"),
+        ([told(), *(told(shift=shift) for shift in range(4))], "two seeds came out the same to the last bit"),
+        ([told(shift=i, losses=(), means=(), metrics={}) for i in range(5)], "neither a loss nor a metric"),
+    ],
+)
+def test_what_is_unfit_says_why(runs, said):
+    one = reproduce.candidate(evidence(*runs), reproduce.Config())
+    (sentence,) = reproduce.unfit(one, reproduce.Config())
+    assert said in sentence
+
+
+@pytest.mark.parametrize("given", [{"seeds": 2}, {"alpha": 0.0}, {"alpha": 0.5}, {"alpha": math.nan}])
+def test_a_config_that_cannot_hold_is_refused(given):
+    with pytest.raises(ValueError, match="seeds|alpha"):
+        reproduce.Config(**given)
