@@ -30,6 +30,7 @@ def test_round_trip_is_exact(tmp_path):
     ("content", "said"),
     [
         (b"{", "not readable as JSON"),
+        (b"[" * 10**6, "not readable as JSON"),
         (b"[]", "expected a file of kind 'memorize', got 'list'"),
         (b'{"kind": "report", "schema": 1}', "expected a file of kind 'memorize', got 'report'"),
         (b'{"kind": "memorize", "schema": 3}', "newer"),
@@ -57,7 +58,8 @@ def test_a_write_that_fails_leaves_the_old_file_and_nothing_else(tmp_path, monke
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(os, "fsync", full)
-    with pytest.raises(OSError, match="No space"):
+    with pytest.raises(OSError, match="No space") as caught:
         evidence.save(Seen(name="new"), tmp_path / "x.json")
+    assert caught.value.filename == str(tmp_path / "x.json")
     assert evidence.load(tmp_path / "x.json", Seen).name == "old"
     assert os.listdir(tmp_path) == ["x.json"]

@@ -99,10 +99,11 @@ def load(path: Path) -> Reference:
         raise UserError(error.problem, where=error.where, hint=hint) from error
     for name in (one.stage, one.training, one.machine.hardware):
         if not _NAME.fullmatch(name):
-            raise UserError(f"{name!r} cannot be part of a reference's path", where=str(path))
+            raise UserError(f"{name!r} cannot be part of a reference's path", where=str(path), hint=_MEND)
     short = [name for name, values in one.figures.items() if len(values) != len(one.seeds)]
     if short:
-        raise UserError(f"{short[0]!r} has not one value for each of {len(one.seeds)} seeds", where=str(path))
+        said = f"{short[0]!r} has not one value for each of {len(one.seeds)} seeds"
+        raise UserError(said, where=str(path), hint=_MEND)
     return one
 
 
