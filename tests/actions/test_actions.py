@@ -7,6 +7,7 @@ import pytest
 import yaml
 
 from backburn import catalog, cli
+from backburn.history.publish import TOKEN
 from backburn.rehearse.served import NO_STAGE
 from tests.conftest import REPOSITORY
 
@@ -19,6 +20,7 @@ OWN_INPUTS = {
     "reproduce": {"require-gpu"},
     "profile": {"require-gpu"},
 }
+SECRET = {TOKEN}  # of publish, which has no option for it: a command line is seen by everybody on the machine
 EVERY_OUTPUT = {"verdict", "report"}
 
 
@@ -63,17 +65,28 @@ def test_one_command_with_nothing_templated(action, stage):
     assert action["description"] == (catalog.STAGES[stage].__doc__ or "").partition("\n")[0]
 
 
-def test_every_input_has_a_default_and_arrives(action, stage):
-    """The variable of each input is one that the stage's verb reads; a composite step gets no INPUT_*."""
+@pytest.mark.parametrize("name", FILES)
+def test_every_input_has_a_default_and_arrives(name):
+    """The variable of each input is one that the verb reads; a composite step gets no INPUT_*."""
+    action = yaml.safe_load(FILES[name].read_text())
     env = action["runs"]["steps"][0]["env"]
-    read = {param.envvar for param in cli.cli.commands[stage].params}
-    for name, declared in action["inputs"].items():
+    read = {param.envvar for param in cli.cli.commands[name].params} | SECRET
+    for option, declared in action["inputs"].items():
         assert isinstance(declared["default"], str) and declared["description"]
         assert "required" not in declared  # a runner does not enforce it
-        if name != "artifact-name":
-            assert env.pop(variable := f"BACKBURN_{name.upper().replace('-', '_')}") == f"${{{{ inputs.{name} }}}}"
-            assert variable in read
+        if option != "artifact-name":
+            variable = f"BACKBURN_{option.upper().replace('-', '_')}"
+            assert env.pop(variable) == f"${{{{ inputs.{option} }}}}" and variable in read
     assert not env
+
+
+def test_what_may_write_is_one_command_and_nothing_else():
+    """No upload, no checkout, no action of others: its token sees the toolkit alone."""
+    action = yaml.safe_load(FILES["publish"].read_text())
+    (step,) = action["runs"]["steps"]
+    assert step["run"] == 'exec python3 "$GITHUB_ACTION_PATH/../bootstrap.py" publish' and step["shell"] == "bash"
+    for name, declared in action["outputs"].items():
+        assert declared["value"] == f"${{{{ steps.{step['id']}.outputs.{name} }}}}" and declared["description"]
 
 
 def test_a_default_artifact_name_is_one_of_its_kind_in_a_run(action, stage):
@@ -94,10 +107,11 @@ def test_every_figure_that_is_promised_is_measured(action, stage):
     assert set(action["outputs"]) - EVERY_OUTPUT <= measured
 
 
-def test_the_readme_shows_an_existing_repository_first(stage):
-    readme = (ACTIONS[stage].parent / "README.md").read_text()
+@pytest.mark.parametrize("name", FILES)
+def test_the_readme_shows_an_existing_repository_first(name):
+    readme = (FILES[name].parent / "README.md").read_text()
     example, table = readme.index("```yaml"), readme.index("| input |")
-    assert example < table and f"actions/{stage}@<commit>" in readme[example:table]
+    assert example < table and f"actions/{name}@<commit>" in readme[example:table]
     for block in re.findall(r"```yaml\n(.*?)```", readme, re.DOTALL):
         assert yaml.safe_load(block)["permissions"] == {}
     pins = set(re.findall(r"uses: (actions/\S+@\S+ # v\S+)", readme))
