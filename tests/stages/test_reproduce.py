@@ -1,4 +1,4 @@
-"""`backburn reproduce`: each check on a table of evidence, how often a sound night is called changed, real trainings."""
+"""`backburn reproduce`: each check on a table of evidence, how often a sound night is called changed, and for real."""
 
 import math
 import random

@@ -102,8 +102,7 @@ class Evidence(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
             raise Unjudged("no Trainer.fit was seen")
         return self.told[0]
 
-    @property
-    def reference(self) -> Reference:
+    def against(self) -> Reference:
         """What it is held against. Raises Unjudged, with the difference, where nothing can be compared with it."""
         if self.probe.machine is None:
             raise Unjudged("the probe did not tell the machine")
@@ -169,7 +168,7 @@ def _takes_seeds(seen: Evidence, config: Config) -> bool:
     if not seen.whole or _not_finite(seen.probe):
         return False
     try:
-        return config.candidate or not seen.reference
+        return config.candidate or not seen.against()
     except Unjudged:
         return True
 
@@ -242,25 +241,25 @@ def _not_finite(told: Told) -> str:
 @after(loss_is_finite)
 def reference_is_comparable(seen: Evidence, config: Config) -> Iterator[Finding]:
     """It is held against a reference of this hardware and environment."""
-    assert seen.reference  # else it raises Unjudged
+    seen.against()
     yield from ()
 
 
 @after(reference_is_comparable)
 def same_training(seen: Evidence, config: Config) -> Iterator[Finding]:
     """Its settings and data are those of the reference."""
-    for said, level, changed in _differences(seen):
+    for said, level, changed in _differences(seen, config):
         if changed:
             message = f"{said} than the reference's: {_listed(changed)}"
             yield Finding(message=message, level=level, detail="\n".join(changed))
 
 
-def _differences(seen: Evidence) -> tuple[tuple[str, Level, tuple[str, ...]], ...]:
+def _differences(seen: Evidence, config: Config) -> tuple[tuple[str, Level, tuple[str, ...]], ...]:
     """What is not as it was, from the likeliest cause of another curve to the least likely."""
-    told, reference = seen.probe, seen.reference
+    told, reference = seen.probe, seen.against()
     soft = told.machine.soft if told.machine else {}
     before = {"seed": str(reference.seeds[0])} | reference.settings
-    now = {"seed": str(_seed(told, reference.seeds[0]))} | told.settings
+    now = {"seed": str(_seed(told, config.seed))} | told.settings
     return (
         ("other settings", Level.WARNING, references.differences(before, now)),
         ("other data", Level.WARNING, references.differences(reference.data, told.data)),
@@ -275,11 +274,11 @@ def _listed(lines: tuple[str, ...]) -> str:
 @after(reference_is_comparable)
 def final_metrics_hold(seen: Evidence, config: Config) -> Iterator[Finding]:
     """The metrics at the end are within what seeds do."""
-    tonight, reference = _figures(seen.probe), seen.reference
+    tonight, reference = _figures(seen.probe), seen.against()
     steps, names = set(reference.runs("steps")), comparison.finals(reference)
     if len(steps) == 1 and tonight["steps"] not in steps:
         message = f"it took {tonight['steps']} training steps; the reference took {steps.pop()}"
-        yield Finding(message=message, hint=_cause(seen))
+        yield Finding(message=message, hint=_cause(seen, config))
     for name in names:
         if name not in tonight:
             message = f"{name.removeprefix(comparison.FINAL)} is in the reference, and was not measured"
@@ -287,7 +286,7 @@ def final_metrics_hold(seen: Evidence, config: Config) -> Iterator[Finding]:
     if len(steps) > 1:  # it stops early, at a step that depends on the seed
         names.append("steps")
     for name in comparison.beyond(reference, tonight, names, config.alpha * _FINAL):
-        yield Finding(message=comparison.sentence(reference, tonight, name), hint=_cause(seen))
+        yield Finding(message=comparison.sentence(reference, tonight, name), hint=_cause(seen, config))
     fresh = [name.removeprefix(comparison.FINAL) for name in tonight if name.startswith(comparison.FINAL)]
     if fresh := [name for name in fresh if comparison.FINAL + name not in names]:
         yield Finding(message=f"not in the reference yet: {', '.join(fresh)}", level=Level.NOTICE)
@@ -296,24 +295,24 @@ def final_metrics_hold(seen: Evidence, config: Config) -> Iterator[Finding]:
 @after(reference_is_comparable)
 def curve_holds(seen: Evidence, config: Config) -> Iterator[Finding]:
     """The loss is within what seeds do all the way."""
-    tonight, reference = _figures(seen.probe), seen.reference
+    tonight, reference = _figures(seen.probe), seen.against()
     octaves = comparison.octaves(reference)
     if not octaves:
         raise Skip("the reference holds no loss")
     for name in comparison.beyond(reference, tonight, octaves, config.alpha * _CURVE)[:1]:
-        return (yield Finding(message=comparison.sentence(reference, tonight, name), hint=_cause(seen)))
+        return (yield Finding(message=comparison.sentence(reference, tonight, name), hint=_cause(seen, config)))
     if first := comparison.first_difference(reference, tonight):
         hint = "A commit changed the training, or it does not repeat on this machine (Trainer(deterministic=True)?)."
         yield Finding(message=f"within what seeds do, but not the same {first}", level=Level.NOTICE, hint=hint)
 
 
-def _cause(seen: Evidence) -> str:
+def _cause(seen: Evidence, config: Config) -> str:
     """What is likely to have moved it, and since when."""
-    changed = [f"{said} ({_listed(lines)})" for said, _, lines in _differences(seen) if lines]
+    changed = [f"{said} ({_listed(lines)})" for said, _, lines in _differences(seen, config) if lines]
     likely = "; ".join(changed) or "the code, as settings, data and machine are the reference's"
-    first = comparison.first_difference(seen.reference, _figures(seen.probe))
+    first = comparison.first_difference(seen.against(), _figures(seen.probe))
     where = f"The curve differs {first}." if first else "The curve is the same: only the evaluation differs."
-    return f"Likely: {likely}. {where} The reference is of {_commit(seen.reference)}."
+    return f"Likely: {likely}. {where} The reference is of {_commit(seen.against())}."
 
 
 def _commit(reference: Reference) -> str:
@@ -355,7 +354,7 @@ def measured(seen: Evidence) -> tuple[Figure | Curve, ...]:
 def _held(seen: Evidence) -> Iterator[Figure | Curve]:
     """How far the training is from the reference; nothing where there is none to compare with."""
     try:
-        reference, tonight = seen.reference, _figures(seen.probe)
+        reference, tonight = seen.against(), _figures(seen.probe)
     except Unjudged:
         return
     same = comparison.is_identical(reference, tonight)
