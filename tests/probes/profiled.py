@@ -12,7 +12,7 @@ from . import trainings as t
 
 SETTINGS = {"pass": "count", "steps": 8, "timed": 6, "warmup": 3, "seed": 42, "trace": ""}
 SETTINGS |= {"require_gpu": False, "rehearsal": False}
-QUIET = {"accelerator": "cpu", "max_epochs": 5, "enable_progress_bar": False, "enable_model_summary": False}
+QUIET = {"accelerator": "cpu", "max_epochs": 5, "enable_progress_bar": False}
 
 
 class Net(pl.LightningModule):
