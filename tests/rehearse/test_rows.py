@@ -163,7 +163,7 @@ def test_three_stages_in_one_job_are_judged_each_by_its_own_report(conclude):
     three = leg(outcome="failure", failed="reproduce", artifacts={"1", "2", "3"})
     made = conclude(f"  one: {{steps: [{uses}]}}", three, reports=reports)
     assert [(one[1], one[2]) for one in brief(made)] == [*zip(names, ("pass", "fail", "unjudged"), strict=True)]
-    assert {row.seconds for row in made[0]} == {1.5}
+    assert {(row.seconds, row.note) for row in made[0]} == {(1.5, "")}  # reproduce says why the job failed
     assert [one.message.partition(" · ")[2] for one in made[1]] == [
         "reproduce/first: test_a failed",
         "profile/first: no reference",

@@ -105,7 +105,8 @@ def _leg(told: Told, job: Job, leg: Leg) -> Iterator[tuple[Row, tuple[Finding, .
     for stage in stages:
         if stage in reports:
             row, findings = _judged(told, leg, stage, reports[stage])
-            yield (replace(row, seconds=reports[stage].seconds) if len(stages) > 1 else row), findings
+            row = replace(row, seconds=reports[stage].seconds) if len(stages) > 1 else row
+            yield (replace(row, note="") if explained else row), findings
         elif leg.outcome == "success":
             note = broken or f"no report of {stage} among the job's artifacts"
             yield _row(told, leg, Verdict.UNJUDGED, note, stage=stage), (_finding(told, leg, note),)
