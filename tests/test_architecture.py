@@ -27,6 +27,7 @@ FLOORS = {
     "installers": 1,
     "references": 1.1,
     "comparison": 1.2,
+    "counts": 1.2,
     "linters": 1,
     "junit": 1,
     "git": 1.2,

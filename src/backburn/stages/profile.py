@@ -6,16 +6,23 @@ reference is one more on any machine at any load, and once timed, where a differ
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import math
+import shutil
+import statistics
+import time
+from collections.abc import Iterator, Mapping
+from itertools import groupby
 from pathlib import Path
 
 import msgspec
 
-from .. import training
-from ..config import Seconds, Training
-from ..errors import Unjudged
+from .. import counts, environment, evidence, references, training
+from ..config import Seconds, Training, words
+from ..errors import Skip, Unjudged
 from ..references import Found, Machine, Reference
-from ..report import Curve, Figure, Finding
+from ..report import Curve, Figure, Finding, Level, after
+
+_PASSES = {"count": "counting", "time": "timing", "again": "counting again"}
 
 
 class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, rename="kebab"):
@@ -32,6 +39,11 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     require_gpu: bool = False
     rehearsal: bool = False
     candidate: bool = False
+
+    def __post_init__(self) -> None:
+        """Raise ValueError for what cannot hold."""
+        if self.steps < 2 or self.timed < 1 or self.warmup < 0:
+            raise ValueError("steps must be at least 2 (two short epochs), timed at least 1 and warmup at least 0")
 
 
 class Told(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -73,30 +85,385 @@ class Evidence(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     kind: str = "profile"
     schema: int = 1
 
+    @property
+    def counted(self) -> tuple[Told, ...]:
+        """What was told of each counting pass that came to its end: one or two."""
+        return tuple(one for one in (*self.told[:1], *self.told[2:]) if one and one.ended == "profiled")
+
+    @property
+    def timed(self) -> Told | None:
+        """What was told of the timing pass, if it came to its end."""
+        return next((one for one in self.told[1:2] if one and one.ended == "profiled"), None)
+
+    @property
+    def settings(self) -> dict[str, str]:
+        """What was set, word by word; the timing pass loads its data as the training does."""
+        return {key: value for one in self.told[:2] if one for key, value in one.settings.items()}
+
 
 def gather(config: Config, root: Path, out: Path) -> Evidence:
-    """Run the passes."""
-    raise Unjudged("not there yet")
+    """Run the passes, each in a process of its own, its output in `out/<pass>/output.txt`. `timeout` is for all."""
+    known = references.known(root, "profile", config.training.name)
+    python = environment.prepare(root, config.install, out / "install.txt")
+    until = time.monotonic() + config.timeout
+    seen = Evidence(ended=(), told=())
+    for name in _PASSES:
+        left = max(1.0, until - time.monotonic())
+        if seen.ended and not _is_next(seen, config, left):
+            break
+        ended, told = _run(name, config, python, root, out, left)
+        seen = msgspec.structs.replace(seen, ended=(*seen.ended, ended), told=(*seen.told, told))
+        if told and told.machine:
+            seen = msgspec.structs.replace(seen, found=references.find(known, told.machine.hardware))
+    if seen.timed:
+        (out / "sections.txt").write_text(_table(seen.timed.sections), encoding="utf-8")
+    on_cpu = any(one and one.device.startswith("cpu") for one in seen.told)
+    return msgspec.structs.replace(seen, rehearsed=config.rehearsal and config.require_gpu and on_cpu)
+
+
+def _run(
+    name: str, config: Config, python: environment.Environment, root: Path, out: Path, left: float
+) -> tuple[training.Ended, Told | None]:
+    """One pass; its scratch folder is gone afterwards."""
+    settings = {one: getattr(config, one) for one in ("steps", "timed", "warmup", "seed", "require_gpu", "rehearsal")}
+    own = {"pass": "time", "trace": str(out / "trace.json.gz")} if name == "time" else {"pass": "count", "trace": ""}
+    try:
+        ended = training.start(
+            config.training,
+            "profile",
+            settings | own,
+            args=config.args,
+            python=python,
+            root=root,
+            out=out / name,
+            timeout=left,
+            prepared=name != "count",
+            label=f"{config.training.name} {_PASSES[name]}",
+        )
+    finally:
+        shutil.rmtree(out / name / "scratch", ignore_errors=True)
+    answer = out / name / "probe.json"
+    return ended, evidence.load(answer, Told) if answer.exists() else None
+
+
+def _is_next(seen: Evidence, config: Config, left: float) -> bool:
+    """Whether the last pass came to its end and another is wanted: the timing always, a second count where a reference
+    may be made of it (there is none to hold it against, or it differs) and there is time for two of the first.
+    """
+    last = seen.told[-1]
+    if last is None or last.ended != "profiled":
+        return False
+    if len(seen.ended) == 1:
+        return True
+    try:
+        differs = bool(counts.changes(_figures(seen), _reference(seen, config), "workload", "operations", "flops"))
+    except Unjudged:
+        differs = True
+    return (config.candidate or differs) and left >= 2 * seen.ended[0].seconds
+
+
+def _table(sections: Mapping[str, tuple[int, float]]) -> str:
+    """Lightning's sections, longest first."""
+    longest, width = max((one[1] for one in sections.values()), default=0.0), max(map(len, sections), default=6)
+    lines = [f"{'action':{width}}     calls     seconds   share of the longest (they nest)"]
+    for action, (calls, seconds) in sorted(sections.items(), key=lambda one: -one[1][1]):
+        lines.append(f"{action:{width}}  {calls:8,}  {seconds:10.6f}  {seconds / longest if longest else 0:6.1%}")
+    return "\n".join(lines) + "\n"
 
 
 def training_ran(seen: Evidence, config: Config) -> Iterator[Finding]:
     """Every pass ran until it was stopped by the probe."""
+    for doing, ended, told in zip(_PASSES.values(), seen.ended, seen.told):
+        try:
+            found = _fault(ended, told)
+        except Unjudged as error:
+            raise Unjudged(f"while {doing}: {error}", hint=error.hint, detail=error.detail) from error
+        if found:
+            yield msgspec.structs.replace(found, message=f"while {doing}: {found.message}")
+
+
+def _fault(ended: training.Ended, told: Told | None) -> Finding | None:
+    whole = told is not None and told.ended not in ("exception", "cut")
+    found = training.fault(ended, reached=told is not None, whole=whole)
+    if told is None or whole:
+        return found
+    message, hint = "the training ended itself before all steps were seen", "Look for `should_stop`, an empty loader."
+    if told.ended == "exception":
+        message, hint = "the fit raised an exception, and the program hid it", _DIFFERENT
+    found = found or Finding(message=message, detail=ended.tail)
+    return msgspec.structs.replace(found, hint=found.hint or hint)
+
+
+_DIFFERENT = "profile runs two short epochs without checkpoints and loggers: does this read what one of them leaves?"
+
+
+@after(training_ran)
+def on_gpu(seen: Evidence, config: Config) -> Iterator[Finding]:
+    """The training ran on a GPU, if one is required."""
+    told = next(iter(seen.told), None)
+    if told is None:
+        raise Unjudged("no Trainer.fit was seen")
+    if not config.require_gpu:
+        raise Skip("no GPU is required")
+    if told.ended == "no-gpu":
+        raise Unjudged("a GPU is required, and this process saw none", hint="Is this the runner you meant?")
+    if seen.rehearsed:
+        raise Skip("rehearsed on the CPU")
+    if told.device.startswith("cpu"):
+        raise Unjudged('a GPU is required and there is one, but the Trainer asks for accelerator="cpu"')
     yield from ()
 
 
+@after(on_gpu)
+def counts_are_steady(seen: Evidence, config: Config) -> Iterator[Finding]:
+    """The same steps counted twice give the same numbers (a warning)."""
+    if len(seen.counted) < 2:
+        raise Skip("counted once")
+    before = counts.left_out(seen.found.reference) if seen.found.reference else set()
+    if moved := [name for name in counts.unsteady(_figures(seen)) if name not in before]:
+        message = f"two counts of the same steps differ: {counts.listed(moved)}"
+        hint = "Sizes or branches that depend on random numbers without a seed? A reference leaves these figures out."
+        yield Finding(message=message, level=Level.WARNING, hint=hint, detail="\n".join(moved))
+
+
+@after(on_gpu)
+def reference_is_comparable(seen: Evidence, config: Config) -> Iterator[Finding]:
+    """There is a reference for this hardware, counted in this environment."""
+    if changed := _causes(seen, _reference(seen, config)):
+        message = f"not all is as it was for the reference: {counts.listed(changed)}"
+        yield Finding(message=message, level=Level.NOTICE, detail="\n".join(changed))
+
+
+def _reference(seen: Evidence, config: Config) -> Reference:
+    """What this may be held against. Raises Unjudged where there is nothing."""
+    machine = seen.counted[0].machine if seen.counted else None
+    if machine is None:
+        raise Unjudged("the probe told nothing of the machine")
+    reference = references.comparable(seen.found, machine, "profile")
+    before = {key: reference.settings.get(key, "") for key in _asked(config)}
+    if changed := references.differences(before, _asked(config)):
+        hint = "Where the new value is meant: backburn profile --candidate, then backburn bless profile."
+        raise Unjudged(f"the reference was counted otherwise: {'; '.join(changed)}", hint=hint)
+    return reference
+
+
+def _asked(config: Config) -> dict[str, str]:
+    """What of the Config decides what is counted."""
+    return {"profile.steps": str(config.steps), "profile.args": " ".join(words(config.args))}
+
+
+def _causes(seen: Evidence, reference: Reference) -> tuple[str, ...]:
+    """What may explain a difference: the training's settings first, then what is soft of the machine."""
+    told = {key: value for key, value in reference.settings.items() if key[:8] != "profile." and key != counts.UNSTEADY}
+    machine = seen.counted[0].machine
+    return references.differences(told, seen.settings) + references.differences(
+        reference.machine.soft, machine.soft if machine else {}
+    )
+
+
+def _hint(seen: Evidence, reference: Reference, *first: str) -> str:
+    """What to look at, the likely cause, and the way out where the difference is meant."""
+    changed = _causes(seen, reference)
+    cause = (f"Likely: {counts.listed(changed)}.",) if changed else ()
+    return " ".join((*filter(None, first), *cause, "If it is meant: backburn bless profile."))
+
+
+def _figures(seen: Evidence) -> list[dict[str, int]]:
+    """What each pass counted, under the names that a reference has."""
+    kinds = ("workload", "operations", "flops")
+    return [{f"{kind} {name}": n for kind in kinds for name, n in getattr(one, kind).items()} for one in seen.counted]
+
+
+@after(reference_is_comparable)
+def workload_is_the_same(seen: Evidence, config: Config) -> Iterator[Finding]:
+    """As many steps, items and parameters are trained as in the reference."""
+    reference = _reference(seen, config)
+    if changed := counts.changes(_figures(seen), reference, "workload"):
+        first = "A loader, a batch size, a frozen layer, an argument of the Trainer?"
+        message = f"what is trained differs: {counts.listed(changed)}"
+        yield Finding(message=message, hint=_hint(seen, reference, first), detail="\n".join(map(str, changed)))
+
+
+@after(workload_is_the_same)
+def operations_do_not_rise(seen: Evidence, config: Config) -> Iterator[Finding]:
+    """No phase of the training takes more operations than in the reference."""
+    reference = _reference(seen, config)
+    if not all(one.operations for one in seen.counted):
+        raise Unjudged("no operation was counted")
+    if any(one.compiled for one in seen.counted):
+        message = "this training is compiled; its operations were counted without compilation"
+        yield Finding(message=message, level=Level.NOTICE)
+    changed = counts.changes(_figures(seen), reference, "operations")
+    rises = sorted((one for one in changed if one.rise > 0), key=_phase)
+    for phase, some in groupby(rises, key=_phase):
+        lines = [one._replace(name=one.name.partition(" ")[2]) for one in some]
+        hint = _hint(seen, reference, *_looks(phase, {one.name: one.before for one in lines}))
+        yield Finding(message=f"{phase}: {counts.listed(lines)}", hint=hint, detail="\n".join(map(str, lines)))
+    yield from _falls("operations", changed)
+
+
+def _phase(one: counts.Change) -> str:
+    return one.name.partition(" ")[0]
+
+
+def _looks(phase: str, before: Mapping[str, int]) -> Iterator[str]:
+    """What to look for, where the operations that rose say it."""
+    if phase == "validation" and before.get(counts.RECORDED) == 0:
+        yield "no_grad is lost in validation: look for enable_grad() and inference_mode=False."
+    if "aten._local_scalar_dense" in before:
+        yield "_local_scalar_dense is .item(), float() or a branch on a tensor: each waits for the GPU."
+
+
+def _falls(what: str, changed: list[counts.Change]) -> Iterator[Finding]:
+    """A win is told once, and is never an error."""
+    if falls := [one for one in reversed(changed) if one.rise < 0]:
+        message = f"fewer {what} than in the reference: {counts.listed(falls)}"
+        hint = "Bless the win, so that it is not lost again unseen: backburn bless profile."
+        yield Finding(message=message, level=Level.NOTICE, hint=hint, detail="\n".join(map(str, falls)))
+
+
+@after(workload_is_the_same)
+def flops_do_not_rise(seen: Evidence, config: Config) -> Iterator[Finding]:
+    """No phase of the training takes more floating-point operations than in the reference."""
+    reference = _reference(seen, config)
+    changed = counts.changes(_figures(seen), reference, "flops")
+    if rises := [one for one in changed if one.rise > 0]:
+        first = "More padding, larger layers, a second forward, activations computed again?"
+        message = f"more floating-point operations: {counts.listed(rises)}"
+        yield Finding(message=message, hint=_hint(seen, reference, first), detail="\n".join(map(str, rises)))
+    yield from _falls("floating-point operations", changed)
+
+
+@after(workload_is_the_same)
+def memory_does_not_rise(seen: Evidence, config: Config) -> Iterator[Finding]:
+    """The GPU's peak memory is at most 2 % over the reference's."""
+    before, now = _pair(seen, config, "peak memory")
+    if not before and not now:
+        raise Skip("no CUDA memory was used")
+    if not now <= 1.02 * before:
+        first = "Graphs kept in a list, a lost no_grad, a wider type?"
+        message = f"peak memory {before / 2**20:,.1f} → {now / 2**20:,.1f} MiB"
+        yield Finding(message=message, hint=_hint(seen, _reference(seen, config), first))
+
+
+@after(workload_is_the_same)
+def step_time(seen: Evidence, config: Config) -> Iterator[Finding]:
+    """The quicker steps take at most 1.5 times as long as in the reference (a warning)."""
+    before, now = _pair(seen, config, "quick step seconds")
+    if not now <= 1.5 * before:
+        first = "Only a warning: on a busy machine the same code took 10 % longer in 11 to 44 % of single runs."
+        yield _warning(f"a quick step takes {1000 * before:.4g} → {1000 * now:.4g} ms", first, seen, config)
+
+
+@after(workload_is_the_same)
+def waiting_share(seen: Evidence, config: Config) -> Iterator[Finding]:
+    """The share of time between steps is at most 0.2 over the reference's (a warning)."""
+    before, now = _pair(seen, config, "waiting share")
+    if not now <= before + 0.2:
+        first = "Slower data, fewer workers, a long callback? See sections.txt."
+        yield _warning(f"between the steps went {before:.0%} → {now:.0%} of the time", first, seen, config)
+
+
+@after(workload_is_the_same)
+def resident_memory(seen: Evidence, config: Config) -> Iterator[Finding]:
+    """The process's own memory is at most 1.25 times the reference's (a warning)."""
+    before, now = _pair(seen, config, "resident memory")
+    if not now <= 1.25 * before:
+        first = "Data held in memory, more than before?"
+        yield _warning(f"resident memory {before / 2**20:,.0f} → {now / 2**20:,.0f} MiB", first, seen, config)
+
+
+def _warning(message: str, first: str, seen: Evidence, config: Config) -> Finding:
+    return Finding(message=message, level=Level.WARNING, hint=_hint(seen, _reference(seen, config), first))
+
+
+def _pair(seen: Evidence, config: Config, name: str) -> tuple[float, float]:
+    """A figure of the timing pass, before and now. Raises Unjudged where one is missing."""
+    before, now = _reference(seen, config).runs(name), _timing(seen.timed).get(name)
+    if not before or now is None:
+        raise Unjudged(f"no {name} in the {'timing pass' if now is None else 'reference'}")
+    return before[0], now
+
+
+def _timing(told: Told | None) -> dict[str, float]:
+    """The figures of the timing pass, under the names that a reference has; none where no step was timed. A tenth of
+    the steps are quicker than the quick one: a busy machine moves the median far more (docs, "Why time only warns").
+    """
+    if told is None or not told.steps:
+        return {}
+    waited = math.fsum(told.waits)
+    return {
+        "step seconds": statistics.median(told.steps),
+        "quick step seconds": sorted(told.steps)[(len(told.steps) - 1) // 10],
+        "waiting share": waited / (waited + math.fsum(told.steps)),
+        "peak memory": told.peak_memory,
+        "resident memory": told.resident_memory,
+    }
+
+
 def measured(seen: Evidence) -> tuple[Figure | Curve, ...]:
-    """The figures."""
-    return ()
+    """The median step first, then what was counted, memory, seconds, device and reference, and the steps as a curve."""
+    seconds = Figure(name="seconds", value=round(sum(one.seconds for one in seen.ended), 2), unit="s")
+    if not seen.counted or seen.timed is None or not seen.timed.steps:
+        return (seconds,)
+    told, timing, found = seen.counted[0], _timing(seen.timed), seen.found.reference
+    workload = ("trainable parameters", "optimizer steps", "validation steps", "loader items")
+    operations = sum(value for name, value in told.operations.items() if not name.endswith(counts.RECORDED))
+    device = f"{told.device} (rehearsal)" if seen.rehearsed else told.device
+    reference = f"{found.machine.hardware}, {found.commit[:7]}, {found.date}" if found else "none for this hardware"
+    return (
+        Figure(name="step time", value=round(1000 * timing["step seconds"], 3), unit="ms"),
+        Figure(name="waiting share", value=round(100 * timing["waiting share"], 1), unit="%"),
+        Figure(name="operations", value=operations),
+        Figure(name="flops", value=sum(told.flops.values())),
+        *(Figure(name=name, value=told.workload.get(name)) for name in workload),
+        Figure(name="peak memory", value=seen.timed.peak_memory // 2**20, unit="MiB"),
+        Figure(name="resident memory", value=seen.timed.resident_memory // 2**20, unit="MiB"),
+        seconds,
+        Figure(name="device", text=device),
+        Figure(name="reference", text=reference),
+        Curve(name="step seconds", values=seen.timed.steps),
+    )
 
 
 def candidate(seen: Evidence, config: Config) -> Reference | None:
-    """What a reference would be made of; None where a pass is missing."""
-    return None
+    """What a reference would be made of; None where nothing was counted. What differs between two counts is left out,
+    and named among the settings; what was timed once stands there for each count.
+    """
+    machine = seen.counted[0].machine if seen.counted else None
+    if machine is None:
+        return None
+    unsteady = counts.unsteady(_figures(seen))
+    steady = {name: value for name, value in _figures(seen)[0].items() if name not in unsteady}
+    settings = seen.settings | _asked(config) | ({counts.UNSTEADY: ", ".join(unsteady)} if unsteady else {})
+    return Reference(
+        stage="profile",
+        training=config.training.name,
+        machine=machine,
+        seeds=tuple(range(len(seen.counted))),
+        figures={name: (value,) * len(seen.counted) for name, value in (steady | _timing(seen.timed)).items()},
+        settings=settings,
+    )
 
 
 def unfit(one: Reference, config: Config) -> Iterator[str]:
     """Why a candidate cannot become the reference, a sentence each."""
-    yield from ()
+    if len(one.seeds) < 2:
+        yield "counted once: run with --candidate"
+    if not one.runs("step seconds"):
+        yield "no step was timed"
 
 
-CHECKS = (training_ran,)
+CHECKS = (
+    training_ran,
+    on_gpu,
+    counts_are_steady,
+    reference_is_comparable,
+    workload_is_the_same,
+    operations_do_not_rise,
+    flops_do_not_rise,
+    memory_does_not_rise,
+    step_time,
+    waiting_share,
+    resident_memory,
+)
