@@ -230,3 +230,12 @@ def test_a_job_that_act_forgot_is_unjudged(conclude):
 
 def test_a_workflow_that_act_refuses_is_unjudged(conclude):
     assert brief(conclude("  one: {if: x}", complaint="Error: bad"))[0][2:] == ("unjudged", "act refused the workflow")
+
+
+@pytest.mark.parametrize(
+    ("uses", "headline"),
+    [("backburn-ci/backburn/actions/publish@abc", "night: unjudged"), ("some/greeting@abc", "every step passed")],
+)
+def test_what_publish_said_of_the_night_is_its_jobs_headline(conclude, uses, headline):
+    said = leg(tail=("night: pass", "would open: x", "night: unjudged", "bye"))
+    assert brief(conclude(f"  one: {{steps: [{{uses: {uses}}}]}}", said)) == [("one", "", "pass", headline)]

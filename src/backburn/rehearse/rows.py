@@ -121,7 +121,7 @@ def _leg(told: Told, job: Job, leg: Leg) -> Iterator[tuple[Row, tuple[Finding, .
 def _ended(told: Told, job: Job, leg: Leg, stage: str) -> tuple[Row, tuple[Finding, ...]]:
     """How the job itself ended, in act's word or ours."""
     if leg.outcome == "success":
-        return _row(told, leg, Verdict.PASS, "every step passed", stage=stage), ()
+        return _row(told, leg, Verdict.PASS, _night(job, leg) or "every step passed", stage=stage), ()
     if leg.timed_out:
         headline = f"timed out after {limit_of(job)}"
     elif leg.outcome == "failure":
@@ -133,6 +133,12 @@ def _ended(told: Told, job: Job, leg: Leg, stage: str) -> tuple[Row, tuple[Findi
     # Exit code 3 of a stage without a report: the toolkit itself could not be installed.
     verdict = Verdict.UNJUDGED if stage and leg.tail[-1:] == ("exit status 3",) else Verdict.FAIL
     return _row(told, leg, verdict, headline, stage=stage), (_finding(told, leg, headline, detail),)
+
+
+def _night(job: Job, leg: Leg) -> str:
+    """What `publish` said of the night, in its own last line; empty for a job without it."""
+    publishes = any(one.partition("@")[0].endswith("actions/publish") for one in job.uses)
+    return next((line for line in reversed(leg.tail) if publishes and line.startswith("night: ")), "")
 
 
 def _judged(told: Told, leg: Leg, stage: str, report: Report) -> tuple[Row, tuple[Finding, ...]]:
