@@ -2,11 +2,15 @@
 
 import math
 import random
+import sys
 
 import msgspec
 import pytest
 
-from backburn import pipeline
+from backburn import evidence as evidence_file
+from backburn import pipeline, process, references
+from backburn.config import Seconds, Training
+from backburn.errors import UserError
 from backburn.references import Found, Machine
 from backburn.report import Curve, Level, Verdict
 from backburn.stages import reproduce
@@ -174,7 +178,7 @@ def ended(**changed):
     ("how", "one", "verdict", "said"),
     [
         ({"code": -15, "timed_out": True, "limit": "timeout of 9 s"}, told(ended="running", steps=70), "unjudged",
-         "unfinished: reached step 70 of 150 (timeout of 9 s)"),
+         "unfinished: reached at least step 70 of 150 (timeout of 9 s)"),
         ({"code": -15, "timed_out": True, "limit": "timeout of 9 s"}, told(planned=-1), "unjudged",
          "unfinished: the fit ended at step 150 (timeout of 9 s)"),
         ({"code": -15, "timed_out": True, "limit": "timeout of 9 s"}, None, "unjudged", "unfinished: no fit was seen"),
@@ -185,7 +189,7 @@ def ended(**changed):
         ({"code": 1, "raised": True, "message": "KeyError: 'x'"}, told(), "fail", "KeyError: 'x'"),
         ({"code": 3, "message": "bye"}, told(ended="running"), "fail", "python ended with exit code 3: bye"),
         ({}, told(ended="exception", steps=70), "fail", "hid it: reached step 70 of 150"),
-        ({}, told(ended="running", steps=70), "fail", "it ended itself: reached step 70 of 150"),
+        ({}, told(ended="running", steps=70), "fail", "it ended itself: reached at least step 70 of 150"),
     ],
 )  # fmt: skip
 def test_how_it_ended(how, one, verdict, said):
@@ -349,3 +353,198 @@ def test_what_is_unfit_says_why(runs, said):
 def test_a_config_that_cannot_hold_is_refused(given):
     with pytest.raises(ValueError, match="seeds|alpha"):
         reproduce.Config(**given)
+
+
+# Gathering: which runs there are. A program that answers as the probe would, so that its seconds are known.
+
+ANSWERS = """
+import json, os, sys, time
+asked = json.loads(os.environ["BACKBURN_PROBE"])
+settings = asked["settings"]
+open(os.path.join(settings["scratch"], "big.ckpt"), "w").close()
+with open("runs", "a") as stream:
+    stream.write(json.dumps(settings["shift"]) + "\\n")
+time.sleep(float(sys.argv[2]))
+told = json.loads(open(sys.argv[1]).read())[settings["shift"]]
+with open(asked["evidence"], "w") as stream:
+    json.dump(told, stream)
+"""
+
+
+@pytest.fixture
+def gather(tmp_path):
+    """Gather what a program answers: (runs by shift, seconds it takes, Config's fields) -> evidence."""
+    (tmp_path / "train.py").write_text(ANSWERS)
+
+    def run(runs, seconds=0.0, **config):
+        (tmp_path / "answers.json").write_bytes(evidence_file.dumps(list(runs)))
+        command = (sys.executable, "train.py", "answers.json", str(seconds))
+        one = Training(name="it", command=command, prepare=(sys.executable, "-c", "open('prepared', 'a').write('x')"))
+        out = tmp_path / "build" / "out"
+        return reproduce.gather(reproduce.Config(training=one, install="none", **config), tmp_path, out)
+
+    return run
+
+
+def runs_of(tmp_path):
+    return list(map(int, (tmp_path / "runs").read_text().split()))
+
+
+def bless(root, one):
+    one = msgspec.structs.replace(one, training="it")
+    references.write(one, references.path_of(one, root))
+
+
+def test_without_a_reference_other_seeds_run_too(tmp_path, gather):
+    labels = set()
+    with process.watched_by(lambda label, seconds: labels.add(label)):
+        seen = gather((told(shift=shift) for shift in range(5)), 0.2)
+    assert seen == msgspec.structs.replace(FIVE, ended=seen.ended, found=Found())
+    assert runs_of(tmp_path) == [0, 1, 2, 3, 4] and (tmp_path / "prepared").read_text() == "x"
+    assert {"it", "it, seed 2 of 5", "it, seed 5 of 5"} < labels
+    out = tmp_path / "build" / "out"
+    assert (out / "probe.json").exists() and (out / "seed-4" / "output.txt").exists()
+    assert not list(out.rglob("*.ckpt"))
+
+
+@pytest.mark.parametrize(
+    ("change", "config", "expected"),
+    [
+        ({}, {}, [0]),
+        ({}, {"candidate": True, "seeds": 3}, [0, 1, 2]),
+        ({"machine": msgspec.structs.replace(MACHINE, hard={"torch": "2.14.0"})}, {"seeds": 3}, [0, 1, 2]),
+        ({"machine": msgspec.structs.replace(MACHINE, soft={"kernel": "7"})}, {}, [0]),
+        ({"machine": msgspec.structs.replace(MACHINE, hardware="cpu-avx2")}, {"seeds": 3}, [0, 1, 2]),
+    ],
+)
+def test_with_a_reference_they_run_only_for_a_new_one(tmp_path, gather, change, config, expected):
+    bless(tmp_path, REFERENCE)
+    seen = gather((told(shift=shift, **change) for shift in range(5)), **config)
+    assert runs_of(tmp_path) == expected
+    hardware = seen.probe.machine.hardware
+    assert seen.found == (FOUND_AS_IT if hardware == "nvidia-h200" else Found(others=("nvidia-h200",)))
+
+
+FOUND_AS_IT = Found(reference=msgspec.structs.replace(REFERENCE, training="it"))
+
+
+@pytest.mark.parametrize(
+    "change", [{"ended": "exception"}, {"ended": "no-gpu"}, {"means": ((1, math.nan),)}, {"metrics": {"x": math.inf}}]
+)
+def test_a_training_that_cannot_be_a_reference_runs_once(tmp_path, gather, change):
+    gather([told(**change)])
+    assert runs_of(tmp_path) == [0]
+
+
+def test_what_does_not_fit_in_the_timeout_is_not_begun(tmp_path, gather):
+    seen = gather((told(shift=shift) for shift in range(5)), 2.0, timeout=Seconds(5.5))
+    assert runs_of(tmp_path) == [0, 1]
+    assert [one.code for one in seen.ended] == [0, 0]
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [("{", "not readable as JSON"), (None, "schema 2 is newer"), ('{"kind": "reference", "schema": 1}', "missing")],
+)
+def test_a_reference_that_cannot_be_used_is_asked_wrongly_before_anything_runs(tmp_path, gather, content, said):
+    bless(tmp_path, msgspec.structs.replace(REFERENCE, schema=2))
+    path = tmp_path / "references" / "reproduce" / "it" / "nvidia-h200.json"
+    path.write_text(content or path.read_text())
+    with pytest.raises(UserError, match=said):
+        gather([told()])
+    assert not (tmp_path / "runs").exists() and not (tmp_path / "prepared").exists()
+
+
+# Real trainings
+
+TRAIN = """
+import sys
+import time
+
+import lightning.pytorch as pl
+import torch
+from torch import nn
+from torch.utils.data import DataLoader, TensorDataset
+
+
+class Net(pl.LightningModule):
+    def __init__(self, rate):
+        super().__init__()
+        self.save_hyperparameters()
+        self.net = nn.Sequential(nn.Linear(8, 16), nn.ReLU(), nn.Linear(16, 4))
+
+    def training_step(self, batch, batch_idx):
+        if self.hparams.rate == 0.0 and self.global_step == 5:
+            time.sleep(600)
+        return nn.functional.cross_entropy(self.net(batch[0]), batch[1])
+
+    def validation_step(self, batch, batch_idx):
+        out = self.net(batch[0])
+        self.log("val_loss", nn.functional.cross_entropy(out, batch[1]))
+        self.log("val_acc", (out.argmax(1) == batch[1]).float().mean())
+
+    def test_step(self, batch, batch_idx):
+        self.log("test_loss", nn.functional.cross_entropy(self.net(batch[0]), batch[1]))
+
+    def configure_optimizers(self):
+        return torch.optim.Adam(self.parameters(), lr=self.hparams.rate)
+
+
+def loader(shuffle):
+    draw = torch.Generator().manual_seed(0)
+    x = torch.randn(256, 8, generator=draw)
+    y = (x[:, :4] + 0.5 * torch.randn(256, 4, generator=draw)).argmax(1)
+    return DataLoader(TensorDataset(x, y), batch_size=16, shuffle=shuffle)
+
+
+if __name__ == "__main__":
+    pl.seed_everything(7)
+    trainer = pl.Trainer(max_epochs=3, accelerator="cpu", logger=False, enable_progress_bar=False)
+    trainer.fit(Net(float(sys.argv[1])), loader(True), loader(False))
+    trainer.test(ckpt_path="best", dataloaders=loader(False))
+"""
+
+
+def real(root, rate, **config):
+    """Two nights of one project must not see each other's evidence: a folder for each rate."""
+    (root / "train.py").write_text(TRAIN)
+    one = Training(name="it", command=(sys.executable, "train.py", rate))
+    out = root / "build" / rate
+    out.mkdir(parents=True, exist_ok=True)
+    return reproduce.gather(reproduce.Config(training=one, install="none", seeds=3, **config), root, out)
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory):
+    """A project whose reference is of three seeds, and the evidence that it was made of."""
+    root = tmp_path_factory.mktemp("real")
+    seen = real(root, "0.01")
+    bless(root, reproduce.candidate(seen, reproduce.Config()))
+    return root, seen
+
+
+def test_a_real_training_runs_under_its_seeds(project):
+    root, seen = project
+    one = reproduce.candidate(seen, reproduce.Config(seeds=3))
+    assert one.seeds == (7, 8, 9) and list(reproduce.unfit(one, reproduce.Config(seeds=3))) == []
+    assert one.runs("steps") == (48, 48, 48) and {"final val_loss", "final val_acc", "final test_loss"} < set(
+        one.figures
+    )
+    assert judged(seen)["reference-is-comparable"].unjudged.startswith("no reference for cpu-")
+    assert len(list(root.rglob("*.ckpt"))) == 1  # the author's own; those of the other seeds were scratch
+
+
+def test_a_real_training_is_identical_the_next_night(project):
+    seen = real(project[0], "0.01")
+    outcomes = judged(seen)
+    assert {name: one.verdict.value for name, one in outcomes.items() if one.verdict is not Verdict.PASS} == {
+        "on-gpu": "skip"
+    }
+    assert figures(seen)["identical"] == "to the last bit" and figures(seen)["seeds"] == "1"
+
+
+def test_a_real_training_that_is_not_done_in_time_is_unjudged(project):
+    outcome = judged(real(project[0], "0.0", timeout=Seconds(30)))["training-ran"]
+    assert (
+        outcome.unjudged == "unfinished: reached at least step 1 of 48 (timeout of 30 s in [tool.backburn.reproduce])"
+    )

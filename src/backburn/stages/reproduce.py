@@ -197,7 +197,8 @@ def _how_far(ended: training.Ended, told: Told | None) -> str:
     if told is None:
         return f"{'`prepare`' if ended.prepare else 'no fit was seen; it'} took {ended.seconds:.0f} s"
     of_planned = f" of {told.planned}" if told.planned > 0 else ""
-    return f"{'the fit ended at' if told.ended == 'fit' else 'reached'} step {told.steps}{of_planned}"
+    came = {"fit": "the fit ended at", "running": "reached at least"}  # that one was told up to 30 s before
+    return f"{came.get(told.ended, 'reached')} step {told.steps}{of_planned}"
 
 
 @after(training_ran)
