@@ -1,17 +1,22 @@
-"""Blessing: real git repositories, real candidates on disk; the stage that is run is a small one of the test's own."""
+"""Blessing: real git repositories, real candidates on disk; most run a small stage of the test's own."""
 
 import math
+import os
+import signal
 import subprocess
+import sys
+import time
 from pathlib import Path
 from types import SimpleNamespace
 
 import msgspec
 import pytest
 
-from backburn import bless, catalog, git, pipeline, references
+from backburn import bless, catalog, evidence, git, pipeline, references
 from backburn.config import Training
 from backburn.errors import Interrupted, Unjudged, UserError
 from backburn.references import Machine, Reference
+from backburn.report import Report, Verdict
 
 SEEDS = (42, 43, 44, 45, 46)
 PROJECT = """
@@ -370,3 +375,112 @@ def test_a_candidate_from_elsewhere_gives_the_terminal_no_orders(root, tmp_path)
     text = shown(blessed(root, lay(one, tmp_path / "candidate.json")))
     assert "owned" in text
     assert not set(text) & {"\x1b", "\x07", "\u202e"}
+
+
+# Through the door, with a real training
+
+TRAIN = """
+import os
+import time
+from pathlib import Path
+
+import lightning as L
+import torch
+from torch import nn
+from torch.utils.data import DataLoader, TensorDataset
+
+
+class Net(L.LightningModule):
+    def __init__(self):
+        super().__init__()
+        self.net = nn.Sequential(nn.Linear(8, 32), nn.ReLU(), nn.Linear(32, 4))
+
+    def training_step(self, batch, batch_idx):
+        if os.environ.get("SLOW") and self.global_step == 5:
+            Path("build/pid").write_text(str(os.getpid()))
+            time.sleep(60)
+        loss = nn.functional.cross_entropy(self.net(batch[0]), batch[1])
+        self.log("train_loss", loss)
+        return loss
+
+    def configure_optimizers(self):
+        return torch.optim.Adam(self.parameters(), lr=0.03)
+
+
+L.seed_everything(1)
+x, y = torch.randn(64, 8), torch.randint(4, (64,))
+quiet = dict(logger=False, enable_checkpointing=False, enable_progress_bar=False)
+L.Trainer(max_epochs=3, accelerator="cpu", **quiet).fit(Net(), DataLoader(TensorDataset(x, y), batch_size=16))
+"""
+
+
+@pytest.fixture
+def real(tmp_path):
+    folder = tmp_path / "real"
+    folder.mkdir()
+    (folder / "train.py").write_text(TRAIN)
+    (folder / ".gitignore").write_text("build/\n")
+    (folder / "pyproject.toml").write_text(
+        "[tool.backburn]\ninstall = 'none'\n[tool.backburn.reproduce]\nseeds = 3\n"
+        "[tool.backburn.trainings.net]\ncommand = 'python train.py'\n"
+    )
+    run(folder, "init", "-q", "-b", "main")
+    commit(folder)
+    return folder
+
+
+def start(*words, cwd, **env):
+    kept = {key: value for key, value in os.environ.items() if not key.startswith(("GITHUB_", "BACKBURN_"))}
+    kept["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{kept['PATH']}"
+    command = [sys.executable, "-m", "backburn", *words]
+    return subprocess.Popen(command, cwd=cwd, env=kept | env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
+def door(*words, cwd, **env):
+    child = start(*words, cwd=cwd, **env)
+    out, error = child.communicate(timeout=180)
+    return child.returncode, out, error
+
+
+def test_a_blessed_training_passes_and_a_changed_one_fails(real):
+    code, out, error = door("bless", "reproduce", "--reason", "the first", cwd=real)
+    assert (code, error) == (0, "")
+    assert "Wrote references/reproduce/net/cpu-" in out and "`git add references && git commit`" in out
+    (path,) = (real / "references").rglob("*.json")
+    assert references.load(path).reason == "the first"
+    commit(real)
+    code, out, _ = door("reproduce", cwd=real)
+    assert code == 0 and "to the last bit" in out
+    (real / "train.py").write_text(TRAIN.replace("max_epochs=3", "max_epochs=4"))
+    code, out, _ = door("reproduce", cwd=real)
+    assert code == 1 and "error: reproduce/final-metrics-hold [net]" in out
+    code, out, error = door("bless", "reproduce", cwd=real)
+    assert (code, out) == (2, "") and "not committed: train.py" in error
+    path.write_text(path.read_text()[:-100])
+    commit(real)
+    for words in (("reproduce",), ("bless", "reproduce")):
+        code, out, error = door(*words, cwd=real)
+        assert (code, out) == (2, "") and f"{path.name}: not readable as JSON" in error
+
+
+def test_a_training_that_fails_leaves_nothing_to_bless_and_its_report_is_shown(real):
+    (real / "train.py").write_text("raise ZeroDivisionError\n")
+    commit(real)
+    code, out, _ = door("bless", "reproduce", cwd=real)
+    assert code == 1 and "error: reproduce/training-ran [net] train.py:1" in out
+    assert not (real / "references").exists()
+
+
+def test_two_at_once_is_refused_and_a_training_killed_half_way_is_unjudged(real):
+    first = start("reproduce", cwd=real, SLOW="1")
+    while not (real / "build" / "pid").exists():
+        assert first.poll() is None, first.communicate()
+        time.sleep(0.1)
+    code, out, error = door("reproduce", cwd=real)
+    assert (code, out) == (2, "") and "another `backburn reproduce` is at work in this folder" in error
+    os.kill(int((real / "build" / "pid").read_text()), signal.SIGKILL)
+    out, _ = first.communicate(timeout=60)
+    assert first.returncode == 3 and "it was killed (SIGKILL)" in out
+    folder = real / "build" / "backburn" / "reproduce"
+    assert evidence.load(folder / "report.json", Report).verdict is Verdict.UNJUDGED
+    assert not (folder / "net" / "candidate.json").exists()
