@@ -4,7 +4,7 @@ import numpy
 import pytest
 import torch
 
-from backburn.probes.batches import Batch, digest, leaves
+from backburn.probes.batches import Batch, digest, leaves, size
 
 
 @dataclasses.dataclass
@@ -66,3 +66,17 @@ def test_a_batch_that_holds_itself_ends():
     own = Graph(torch.zeros(1))
     own.name = own
     assert len(list(leaves(own))) < 20
+
+
+@pytest.mark.parametrize(
+    ("one", "samples"),
+    [
+        ([torch.zeros(5, 3), torch.zeros(5)], 5),
+        ({"name": "a", "x": numpy.zeros((7, 2))}, 7),
+        ([torch.tensor(0.5), torch.zeros(4)], 4),
+        ("text", 1),
+        (None, 1),
+    ],
+)
+def test_the_samples_of_a_batch_are_its_first_dimension(one, samples):
+    assert size(one) == samples

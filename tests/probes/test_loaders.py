@@ -1,7 +1,8 @@
 import lightning.pytorch as pl
+import pytest
 from torch.utils.data import DataLoader
 
-from backburn.probes.loaders import described, hold_to_one_batch, without_workers
+from backburn.probes.loaders import described, hold_to_one_batch, sizes, without_workers
 
 from . import trainings as t
 
@@ -61,3 +62,33 @@ def test_workers_stay_where_the_batch_may_depend_on_them():
     assert trainer.train_dataloader.num_workers == 1
     trainer, _ = fitted(t.loader(num_workers=1, worker_init_fn=print))
     assert trainer.train_dataloader.num_workers == 1
+
+
+@pytest.mark.parametrize(
+    ("train", "validation", "said"),
+    [
+        (t.loader(), t.loader(batch_size=5), {"train samples": "64", "validation samples": "64"}),
+        ([t.loader(), t.loader()], None, {"train samples": "64 + 64"}),
+        (DataLoader(t.FixedStream(), batch_size=2), t.loader(), {"validation samples": "64"}),
+        (Replay(), None, {}),
+    ],
+)
+def test_datasets_that_have_a_length_tell_it(train, validation, said):
+    found = []
+
+    class Look(pl.Callback):
+        def on_train_start(self, trainer, module):
+            found.append(sizes(trainer))
+            trainer.should_stop = True
+
+    class Net(t.Net):
+        def training_step(self, batch, batch_idx):
+            return super().training_step(batch[0] if isinstance(batch[0], list) else batch, batch_idx)
+
+        def validation_step(self, batch, batch_idx):
+            pass
+
+    off = dict.fromkeys(("logger", "enable_checkpointing", "enable_progress_bar", "enable_model_summary"), False)
+    trainer = pl.Trainer(accelerator="cpu", max_steps=1, callbacks=[Look()], num_sanity_val_steps=0, **off)
+    trainer.fit(Net(), train, validation)
+    assert found == [said]

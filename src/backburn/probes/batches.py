@@ -49,6 +49,12 @@ def digest(found: Any) -> str:
     return total.hexdigest()
 
 
+def size(batch: Any) -> int:
+    """Samples in a batch: the first dimension of its first tensor or array; 1 where there is none."""
+    shapes = (value.shape for _, value in leaves(batch) if hasattr(value, "shape"))
+    return next((int(shape[0]) for shape in shapes if len(shape)), 1)
+
+
 def leaves(value: Any, path: str = "batch", depth: int = 0) -> Iterator[Leaf]:
     """Every tensor, array and plain value inside, each with the expression that reaches it.
 

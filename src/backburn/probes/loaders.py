@@ -1,7 +1,8 @@
-"""Hold a fit to its first batch, and say in words what its loaders draw from."""
+"""Hold a fit to its first batch, and say in words what its loaders draw from, and from how much."""
 
 from __future__ import annotations
 
+import contextlib
 from typing import Any
 
 
@@ -25,23 +26,36 @@ def without_workers(trainer: Any) -> None:
     """
     from torch.utils.data import DataLoader, IterableDataset
 
-    for loader in _flattened(trainer):
+    for loader in _flattened(trainer.fit_loop):
         if not isinstance(loader, DataLoader) or isinstance(loader.dataset, IterableDataset):
             continue
         if loader.worker_init_fn is None and not loader.timeout and not loader.persistent_workers:
             loader.num_workers = 0
 
 
-def _flattened(trainer: Any) -> list[Any]:
-    combined = getattr(trainer.fit_loop, "_combined_loader", None)
+def _flattened(loop: Any) -> list[Any]:
+    combined = getattr(loop, "_combined_loader", None)
     return list(combined.flattened) if combined is not None else []
 
 
 def described(trainer: Any) -> list[str]:
     """What each loader draws from, in words: the dataset's class and the sampler's."""
     found = []
-    for loader in _flattened(trainer):
+    for loader in _flattened(trainer.fit_loop):
         names = [type(getattr(loader, part, None)).__name__ for part in ("dataset", "batch_sampler", "sampler")]
         kinds = {one.__name__ for one in type(getattr(loader, "dataset", None)).__mro__}
         found.append(" / ".join(names) + (" / iterable" if "IterableDataset" in kinds else ""))
+    return found
+
+
+def sizes(trainer: Any) -> dict[str, str]:
+    """`train samples` and `validation samples` (`640 + 64` of two): of the datasets that have a length."""
+    found = {}
+    for name, loop in (("train", trainer.fit_loop), ("validation", trainer.fit_loop.epoch_loop.val_loop)):
+        lengths = []
+        for loader in _flattened(loop):
+            with contextlib.suppress(Exception):  # a stream has none, and a __len__ that fails is nothing to us
+                lengths.append(str(len(loader.dataset)))
+        if lengths:
+            found[f"{name} samples"] = " + ".join(lengths)
     return found

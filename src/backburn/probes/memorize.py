@@ -7,18 +7,18 @@ import functools
 import importlib
 import math
 import platform
-import sys
 import time
 from collections.abc import Iterator
 from typing import Any
 
-from . import channel
+from . import channel, machine, seeds
 from .batches import Batch, digest, leaves
 from .floor import Relation, recorder
 from .loaders import described, hold_to_one_batch, without_workers
+from .losses import logged, returned
 from .movement import Movement
 from .schedules import Schedules
-from .trainer import UNWANTED, UNWANTED_IN_FIT, has_gpu, on_one_device, take_out
+from .trainer import UNWANTED, UNWANTED_IN_FIT, expect_gpu, on_one_device, take_out
 
 ENDS = True  # the process, once the answer is there
 _LOOKS = 2  # steps whose loss calls are looked at: two, as a factor may follow a schedule
@@ -35,33 +35,18 @@ def callback(asked: channel.Asked, package: str) -> Any:
 
 def seed_all(asked: channel.Asked) -> None:
     """Seed what draws random numbers, so that a verdict does not depend on luck; a script's own seed comes later."""
-    import random
-
-    import torch
-
-    seed = int(asked.settings["seed"])
-    random.seed(seed)
-    torch.manual_seed(seed)
-    if "numpy" in sys.modules:
-        sys.modules["numpy"].random.seed(seed)
+    seeds.seed_all(int(asked.settings["seed"]))
 
 
 def overridden(asked: channel.Asked, given: dict[str, Any]) -> dict[str, Any]:
     """The arguments that the user's Trainer is made with instead of `given`. Ends the process where no GPU is seen."""
-    _expect_gpu(asked)
+    expect_gpu(asked, _blank("no-gpu"))
     return on_one_device(given, str(asked.settings["scratch"])) | {"accumulate_grad_batches": 1, "max_time": None}
 
 
 def adjust(asked: channel.Asked, trainer: Any) -> None:
     """Take out what a new Trainer brought along and this stage does not want; the rest waits for its fit."""
     take_out(trainer, UNWANTED)
-
-
-def _expect_gpu(asked: channel.Asked) -> None:
-    """Answer at once where a GPU is required and none is seen; only a rehearsal goes on without."""
-    if asked.settings["require_gpu"] and not asked.settings["rehearsal"] and not has_gpu():
-        channel.answer(asked, _blank("no-gpu"))
-        raise SystemExit(0)
 
 
 def _blank(ended: str) -> dict[str, Any]:
@@ -105,7 +90,7 @@ class Memorizer:
         if stage != "fit":
             trainer.limit_val_batches = trainer.limit_test_batches = trainer.limit_predict_batches = 1
             return
-        _expect_gpu(self.asked)
+        expect_gpu(self.asked, _blank("no-gpu"))
         self._forget()
         take_out(trainer, UNWANTED | UNWANTED_IN_FIT)
         hold_to_one_batch(trainer, int(self.settings["steps"]))
@@ -143,7 +128,8 @@ class Memorizer:
     def on_train_batch_end(self, trainer: Any, pl_module: Any, outputs: Any, batch: Any, batch_idx: int) -> None:
         """Note the loss, and what moved."""
         self.noise.end()
-        self.loss = _loss_of(outputs)
+        loss = returned(outputs)
+        self.loss = None if loss is None else float(loss)
         if self.movement is not None and self.movement.unmoved:
             self.movement.after_step()
             if not self.movement.unmoved:
@@ -153,7 +139,7 @@ class Memorizer:
         """Conclude the step; a loss that was only logged is there now, and one batch is one epoch."""
         self.steps += 1
         if self.loss is None:
-            self.loss = self._logged(trainer)
+            self.source, self.loss = logged(trainer)
         if self.loss is not None:
             self.losses.append(self.loss)
         reason = self._reason_to_stop()
@@ -178,13 +164,6 @@ class Memorizer:
             return returned
 
         pl_module.training_step = watched
-
-    def _logged(self, trainer: Any) -> float | None:
-        """The sum of what was logged as a loss, where training_step returned none."""
-        metrics = trainer.callback_metrics
-        names = sorted(name for name in metrics if "loss" in name.lower() and not name.endswith("_epoch"))
-        self.source = " + ".join(names)
-        return float(sum(float(metrics[name]) for name in names)) if names else None
 
     # When to stop
 
@@ -255,8 +234,9 @@ class Memorizer:
     def _answer(self, trainer: Any, pl_module: Any, otherwise: str) -> None:
         """Tell all. What follows a verdict (its on_train_end may read a checkpoint, say) does not change it."""
         ended = self.ended or ("steps" if self.steps >= int(self.settings["steps"]) else otherwise)
-        record = _blank(ended) | self._about_loss() | self._about_data(trainer) | _about_machine(pl_module)
-        record["versions"]["lightning"] = _version_of(trainer)
+        record = _blank(ended) | self._about_loss() | self._about_data(trainer)
+        record["versions"]["lightning"] = " ".join(machine.lightning(trainer))
+        record |= {"device": machine.device(pl_module), "peak_memory": machine.peak_memory(pl_module)}
         record |= {"steps": self.steps, "seconds": self.seconds, "optimizers": len(trainer.optimizers)}
         record["manual"] = not pl_module.automatic_optimization
         if self.movement is not None:
@@ -301,35 +281,6 @@ class _Noise:
     def end(self) -> None:
         for one, state in zip(self.generators, self.outside):
             one.set_state(state)
-
-
-def _loss_of(returned: Any) -> float | None:
-    """The loss in what training_step returned, or in what Lightning made of it; None where there is none."""
-    loss = returned.get("loss") if isinstance(returned, dict) else returned
-    if loss is None or not hasattr(loss, "detach"):
-        return None
-    return float(loss.item() if loss.numel() == 1 else loss.detach().float().mean())
-
-
-def _about_machine(pl_module: Any) -> dict[str, Any]:
-    import resource
-
-    import torch
-
-    device, unit = pl_module.device, 1 if sys.platform == "darwin" else 1024
-    record = {"device": str(device), "peak_memory": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit}
-    if device.type == "cuda":
-        record["device"] = f"{device} {torch.cuda.get_device_name(device)}"
-        record["peak_memory"] = torch.cuda.max_memory_allocated(device)
-    return record
-
-
-def _version_of(trainer: Any) -> str:
-    for one in type(trainer).__mro__:
-        package = one.__module__.partition(".")[0]
-        if package in ("lightning", "pytorch_lightning"):
-            return f"{package} {sys.modules[package].__version__}"
-    return ""
 
 
 @contextlib.contextmanager

@@ -8,7 +8,7 @@ from __future__ import annotations
 import functools
 import importlib
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from . import channel
@@ -31,10 +31,13 @@ _FOREIGN = ("FSDP", "DeepSpeed", "XLA", "ClusterEnvironment")
 
 
 class _Finder:
-    """First on sys.meta_path: lets Trainer's module load as ever, then wraps what it holds."""
+    """First on sys.meta_path: lets a module load as ever, then wraps what it holds."""
+
+    def __init__(self, wraps: Mapping[str, Callable[[Any], None]]) -> None:
+        self.wraps = wraps
 
     def find_spec(self, name: str, path: Any = None, target: Any = None) -> Any:
-        if name not in HOMES:
+        if name not in self.wraps:
             return None
         from importlib.machinery import PathFinder
 
@@ -44,15 +47,24 @@ class _Finder:
 
             def exec_module(module: Any) -> None:
                 execute(module)
-                wrap(module.Trainer, HOMES[name])
+                self.wraps[name](module)
 
             spec.loader.exec_module = exec_module  # type: ignore[method-assign]
         return spec
 
 
 def watch() -> None:
-    """Wait for Lightning to be imported, whichever of its two packages."""
-    sys.meta_path.insert(0, _Finder())
+    """Wait for Lightning to be imported, whichever of its two packages, and for what else the probe asks for."""
+    wraps: dict[str, Callable[[Any], None]] = {name: _wrap_trainer for name in HOMES}
+    asked = channel.asked()
+    watched = getattr(_probe(asked), "watched", None) if asked else None
+    if watched:
+        wraps |= watched(asked)
+    sys.meta_path.insert(0, _Finder(wraps))
+
+
+def _wrap_trainer(module: Any) -> None:
+    wrap(module.Trainer, HOMES[module.__name__])
 
 
 def callbacks(package: str) -> list[Any]:
@@ -105,12 +117,19 @@ def on_one_device(given: dict[str, Any], scratch: str) -> dict[str, Any]:
     """
     changed = dict(given, devices=1, num_nodes=1, strategy="auto", sync_batchnorm=False, fast_dev_run=False)
     changed["default_root_dir"] = scratch
-    if not _is_here(given.get("accelerator", "auto")):
+    if not is_here(given.get("accelerator", "auto")):
         changed["accelerator"] = "auto"
     if given.get("plugins"):
         plugins = given["plugins"] if isinstance(given["plugins"], (list, tuple)) else [given["plugins"]]
         changed["plugins"] = [one for one in plugins if not _is_foreign(one)] or None
     return changed
+
+
+def expect_gpu(asked: channel.Asked, record: Mapping[str, Any]) -> None:
+    """Answer `record` and end the process where a GPU is required and none is seen; a rehearsal goes on without."""
+    if asked.settings["require_gpu"] and not asked.settings["rehearsal"] and not has_gpu():
+        channel.answer(asked, record)
+        raise SystemExit(0)
 
 
 def has_gpu() -> bool:
@@ -120,7 +139,8 @@ def has_gpu() -> bool:
     return bool(torch.cuda.is_available() or torch.backends.mps.is_available())
 
 
-def _is_here(accelerator: Any) -> bool:
+def is_here(accelerator: Any) -> bool:
+    """Whether a Trainer with this `accelerator` can be made here."""
     import torch
 
     name = (accelerator if isinstance(accelerator, str) else type(accelerator).__name__).lower()
