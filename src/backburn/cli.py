@@ -162,7 +162,7 @@ def bless(working_directory: Path, stage: str, file: Path | None, trainings: tup
     return 0
 
 
-@cli.command(short_help="What did the night say? Its line on a branch, its troubles in issues.")
+@cli.command(short_help="What did the nights say?")
 @click.argument("folder", envvar="BACKBURN_PATH", default="artifacts", type=click.Path(path_type=Path))
 @click.option(
     "--expect",
@@ -175,9 +175,10 @@ def bless(working_directory: Path, stage: str, file: Path | None, trainings: tup
 @click.option("--result", envvar="BACKBURN_RESULT", default="", help="How the job that trained ended.")
 @click.option("--rehearsal", envvar="BACKBURN_REHEARSAL", is_flag=True, hidden=True)
 def publish(folder: Path, expect: str, result: str, rehearsal: bool) -> int:
-    """What did the night say? Its line on a branch, its troubles in issues.
+    """What did the nights say?
 
-    FOLDER holds the artifacts of the job that trained, a folder each; nothing else in them is read than report.json.
+    Appends this one to the branch backburn-history and keeps an issue per training and kind of trouble. FOLDER holds
+    the artifacts of the job that trained, a folder each; nothing in them is read but report.json.
     """
     from . import history as wing
 

@@ -86,7 +86,6 @@ def append(night: Night, remote: Remote, wait: Pause = pause) -> bool:
     """
     with tempfile.TemporaryDirectory(prefix="backburn-history-") as folder:
         repository = _Repository(Path(folder), remote)
-        repository.git("init", "--quiet", "--bare")
         for attempt in range(ATTEMPTS):
             if attempt:
                 wait(attempt)
@@ -145,6 +144,7 @@ class _Repository:
 
 
 def _append(night: Night, repository: _Repository) -> bool:
+    repository.git("init", "--quiet", "--bare")  # again after a failure: that changes nothing
     parent = repository.fetch()
     files = repository.files(parent)
     if any(_holds(content, night) for name, content in files.items() if name.startswith("nights/")):

@@ -132,14 +132,15 @@ def told(report: Report) -> Told:
 
 def conclude(reports: Mapping[str, Told], refused: Sequence[str], expect: Sequence[str], result: str) -> Iterator[str]:
     """Why the night has no verdict, a sentence each; nothing where every report is there and the job agrees."""
+    missing = [stage for stage in expect if stage not in reports]
     yield from refused
-    yield from (f"{stage}: no report" for stage in expect if stage not in reports)
+    yield from (f"{stage}: no report" for stage in missing)
     yield from (f"{one.stage}: {one.interrupted}" for one in reports.values() if one.interrupted)
     if not reports and not expect:
         yield "there is no report"
     if result not in _CONCLUDED:
         yield f"the job's result is {line(result, 40)!r}" if result else "the job's result was not given (`result`)"
-    elif result == "failure" and all(one.verdict is Verdict.PASS for one in reports.values()):
+    elif result == "failure" and not (missing or refused) and all(map(_passes, reports.values())):
         yield "the job failed, and no report says why"
 
 
@@ -162,6 +163,10 @@ def night(run: Run, reports: Mapping[str, Told], problems: Sequence[str], now: d
 def dumps(one: Night) -> bytes:
     """The night as one line of JSON, its newline included."""
     return msgspec.json.encode(evidence.plain(one)) + b"\n"
+
+
+def _passes(one: Told) -> bool:
+    return one.verdict is Verdict.PASS
 
 
 def _stage(one: Told) -> Stage:

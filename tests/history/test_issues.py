@@ -1,0 +1,241 @@
+"""Which issue opens, lasts, comes back and closes: nights in a row against a server that remembers."""
+
+import datetime
+
+import pytest
+
+from backburn.history import issues, night
+from backburn.history.api import Api
+from backburn.history.issues import Nightly
+from backburn.history.night import Run, conclude, told
+
+from .conftest import REPOSITORY, TOKEN, report, three
+
+EXPECT = ("unit", "reproduce", "profile")
+FAILED = "nightly: reproduce failed [digits]"
+UNJUDGED = "nightly: no verdict [digits]"
+NONE = "nightly: no verdict"
+
+
+@pytest.fixture
+def play(github):
+    """`play(*reports)`: one night after the other, each a run of its own."""
+    api = Api(url=f"{github.url}/api", repository=REPOSITORY, token=TOKEN)
+    runs = iter(range(1, 100))
+
+    def play(*reports, result="success", days=0, run=None):
+        now = datetime.datetime.now(datetime.UTC) + datetime.timedelta(days=days)
+        changes = tuple(
+            issues.plan(tonight(*reports, result=result, run=run or next(runs)), issues.known(api, now), now)
+        )
+        issues.carry_out(api, changes)
+        return [str(one) for one in changes]
+
+    return play
+
+
+def tonight(*reports, result="success", run=1):
+    about = Run(id=run, attempt=1, commit="c0ffee", ref="refs/heads/main", page=f"https://h/o/r/actions/runs/{run}")
+    by_stage = {one.stage: told(one) for one in reports}
+    problems = tuple(conclude(by_stage, (), EXPECT, result))
+    now = datetime.datetime(2026, 11, 21, tzinfo=datetime.UTC)
+    return Nightly(run=about, night=night.night(about, by_stage, problems, now), reports=by_stage)
+
+
+def red(said="the loss differs", **more):
+    return three(reproduce=report(said=said, **more))
+
+
+def test_a_night_that_passes_opens_nothing_and_makes_no_label(github, play):
+    assert play(*three()) == [] and github.issues == [] and github.labels == set()
+
+
+def test_a_failure_opens_one_issue_that_names_the_cause(github, play):
+    assert play(*red()) == [f"open: {FAILED}"]
+    (one,) = github.issues
+    assert one["title"] == FAILED and one["labels"] == ["backburn"] and github.labels == {"backburn"}
+    body = one["body"]
+    assert body.startswith("<!-- backburn: reproduce failed [digits] -->\n<!-- nights: 1, run: 1, ")
+    assert body.index("**`reproduce/loss-agrees`** `the loss differs` at `src/train.py:12`") < body.index("| stage |")
+    assert "**What to do:** `Look there.`" in body and "`backburn reproduce digits`" in body
+    assert "[run 1](https://h/o/r/actions/runs/1), the first night." in body and "commit `c0ffee`" in body
+    assert "| ❌ | reproduce | `digits` | fail | `steps 240` |" in body
+
+
+def test_while_it_lasts_only_the_body_is_rewritten(github, play):
+    for _ in range(3):
+        said = play(*red())
+    assert said == [f"update #1: {FAILED}"] and len(github.issues) == 1 and github.comments == []
+    assert "nights: 3, run: 3" in github.issues[0]["body"] and "3 nights in a row" in github.issues[0]["body"]
+
+
+def test_the_same_run_again_is_no_further_night(github, play):
+    play(*red(), run=5)
+    play(*red(), run=5)
+    assert "nights: 1, run: 5" in github.issues[0]["body"]
+
+
+def test_another_cause_is_a_comment(github, play):
+    play(*red())
+    other = (
+        report()
+        .outcomes[0]
+        .__class__(
+            check="reproduce/metrics-agree",
+            claim="",
+            training="digits",
+            findings=report(said="worse").outcomes[0].findings,
+        )
+    )
+    play(*three(reproduce=report(outcomes=(other,))))
+    assert github.comments == [
+        (
+            1,
+            "Another cause since [run 2](https://h/o/r/actions/runs/2): "
+            "**`reproduce/metrics-agree`** `worse` at `src/train.py:12`",
+        )
+    ]
+    play(*three(reproduce=report(outcomes=(other,))))
+    assert len(github.comments) == 1
+
+
+def test_it_closes_when_that_stage_passes_for_that_training_and_not_before(github, play):
+    play(*red())
+    play(*three(reproduce=report(training="another")))
+    assert FAILED in github.open_issues()
+    play(*three(reproduce=report(unjudged="no data")))
+    assert set(github.open_issues()) == {FAILED, UNJUDGED}
+    play(*three()[:2])
+    assert set(github.open_issues()) == {FAILED, UNJUDGED, NONE}
+    assert sorted(play(*three())) == [f"close #1: {FAILED}", f"close #2: {UNJUDGED}", f"close #3: {NONE}"]
+    assert github.open_issues() == {} and [number for number, _ in github.comments] == [3, 2, 1]
+    assert play(*three()) == []
+
+
+@pytest.mark.parametrize("result", ["cancelled", "skipped", ""])
+def test_a_night_without_a_verdict_closes_nothing(github, play, result):
+    play(*red())
+    assert play(*three(), result=result) == [f"open: {NONE}"]
+    assert set(github.open_issues()) == {FAILED, NONE}
+
+
+def test_a_failure_is_told_also_where_another_report_is_missing(github, play):
+    play(*red()[:2], result="failure")
+    assert set(github.open_issues()) == {FAILED, NONE}
+
+
+def test_what_could_not_be_judged_says_what_to_bless(github, play):
+    play(*three(reproduce=report(unjudged="no reference for nvidia-h200")))
+    (one,) = github.issues
+    assert one["title"] == UNJUDGED and "`backburn bless reproduce <candidate.json>`" in one["body"]
+    play(*three(reproduce=report(unjudged="no GPU")), days=1)
+    assert "bless" not in github.issues[0]["body"] and "`backburn reproduce digits`" in github.issues[0]["body"]
+
+
+def test_one_issue_for_a_training_that_two_stages_could_not_judge(github, play):
+    play(*three(reproduce=report(unjudged="no GPU"), profile=report("profile", unjudged="no GPU")))
+    assert set(github.open_issues()) == {UNJUDGED}
+    play(*three(profile=report("profile", unjudged="no GPU")))
+    assert set(github.open_issues()) == {UNJUDGED}
+
+
+def test_each_stage_and_training_has_an_issue_of_its_own(github, play):
+    two = tuple(report(training=name, said="no").outcomes[0] for name in ("a", "b"))
+    play(report("unit", "", said="no"), report(outcomes=two), report("profile", "a", said="no"))
+    assert set(github.open_issues()) == {
+        "nightly: unit failed",
+        "nightly: reproduce failed [a]",
+        "nightly: reproduce failed [b]",
+        "nightly: profile failed [a]",
+    }
+    assert play(report("unit", ""), report(outcomes=two), report("profile", "a")) == [
+        "update #2: nightly: reproduce failed [a]",
+        "update #3: nightly: reproduce failed [b]",
+        "close #4: nightly: profile failed [a]",
+        "close #1: nightly: unit failed",
+    ]
+
+
+def test_closed_lately_it_is_opened_again_and_closed_long_ago_it_is_not(github, play):
+    play(*red())
+    play(*three())
+    assert play(*red(), days=13) == [f"reopen #1: {FAILED}"]
+    assert github.comments[-1][1].startswith("Again, with [run 3]") and "nights: 1, run: 3" in github.issues[0]["body"]
+    play(*three())
+    github.issues[0]["closed_at"] = "2026-01-01T00:00:00Z"  # and something stirred it since
+    assert play(*red()) == [f"open: {FAILED}"]
+    assert play(*three()) == [f"close #2: {FAILED}"]
+    assert play(*red(), days=15) == [f"open: {FAILED}"]
+
+
+def test_of_two_alike_the_younger_is_closed(github, play):
+    play(*red())
+    github._open({"title": FAILED, "body": github.issues[0]["body"], "labels": ["backburn"]})
+    assert play(*red()) == [f"update #1: {FAILED}", f"close #2: {FAILED}"]
+    assert github.comments == [(2, "The same as #1.")]
+
+
+def test_what_is_not_ours_is_left_alone(github, play):
+    body = "<!-- backburn: reproduce failed [digits] -->"
+    github._open({"title": "no label", "body": body, "labels": []})
+    github._open({"title": "a pull request", "body": body, "labels": ["backburn"], "pull_request": {}})
+    github._open({"title": "a person's", "body": None, "labels": ["backburn"]})
+    assert play(*red()) == [f"open: {FAILED}"]
+    assert play(*three()) == [f"close #4: {FAILED}"]
+
+
+def test_a_body_that_somebody_edited_is_found_by_its_marker(github, play):
+    play(*red())
+    github.issues[0]["body"] = "We know.\n<!-- backburn: reproduce failed [digits] -->"
+    assert play(*red()) == [f"update #1: {FAILED}"]
+    assert "nights: 1, run: 2" in github.issues[0]["body"]
+
+
+@pytest.mark.parametrize(
+    "evil",
+    ["@everyone", "#1", "https://evil.example", "<img src=x>", "--> <!-- nights: 9", "`x`", "``` \n# h", "| a |"],
+)
+def test_what_a_training_wrote_is_shown_as_code_and_as_nothing_else(github, play, evil):
+    """Outside of code spans, nothing of it is left in body or comment; and no line begins with it."""
+    outcome = (
+        report()
+        .outcomes[0]
+        .__class__(
+            check=f"reproduce/{evil}",
+            claim="",
+            training="digits",
+            findings=report(said=f"a {evil} b").outcomes[0].findings,
+        )
+    )
+    figures = (report().figures[0].__class__(name=f"f {evil}", value=1.0, unit=evil, training="digits"),)
+    play(*red())
+    play(*three(reproduce=report(outcomes=(outcome,), figures=figures), profile=report("profile", interrupted=evil)))
+    texts = [one["body"] for one in github.issues] + [text for _, text in github.comments]
+    assert len(texts) == 3
+    for text in texts:
+        visible = "\n".join(line for line in text.splitlines() if not line.startswith("<!-- "))
+        outside = "".join(visible.split("`")[::2])
+        assert visible.count("`") % 2 == 0
+        assert not [
+            one for one in ("everyone", "#1", "evil", "img", "--> <", "x", "# h") if one in evil and one in outside
+        ]
+        assert [len(row.replace("\\|", "").split("|")) for row in visible.splitlines() if row.startswith("|")] in (
+            [8] * 5,
+            [],
+        )
+    ours = [line for line in github.issues[0]["body"].splitlines() if line.startswith("<!--")]
+    assert (
+        len(ours) == 2 and ours[1].startswith("<!-- nights: 2, run: 2, cause: reproduce/") and ours[1].count(">") == 1
+    )
+
+
+def test_a_body_stays_below_githubs_limit():
+    outcomes = tuple(
+        report(stage, f"t{n}" + "x" * 90, said="🔥" * 3000).outcomes[0] for n in range(20) for stage in ["reproduce"]
+    )
+    reports = [told(report(stage, outcomes=outcomes)) for stage in ("unit", "memorize", "reproduce", "profile")]
+    one = tonight()
+    many = Nightly(run=one.run, night=one.night, reports={each.stage: each for each in reports})
+    changes = list(issues.plan(many, (), datetime.datetime.now(datetime.UTC)))
+    assert len(changes) == 81 and max(len(change.body.encode()) for change in changes) < 65_536
+    assert "| 40 more |" in changes[0].body
