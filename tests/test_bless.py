@@ -191,6 +191,13 @@ def test_a_reference_that_cannot_be_read_is_refused_before_anything_runs(root, t
     assert "not readable as JSON" in said and "delete it and bless again" in said
 
 
+def test_a_reference_that_cannot_be_written_is_named(root, tmp_path):
+    file = lay(candidate(root), tmp_path / "candidate.json")
+    (root / "references").touch()
+    with pytest.raises(UserError, match="references/reproduce/digits/cpu-avx2.json: cannot write: "):
+        blessed(root, file)
+
+
 # Without a file: what lies here, else a run
 
 

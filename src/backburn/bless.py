@@ -73,7 +73,7 @@ def bless(asked: Asked) -> tuple[Blessed, ...]:
     candidates = given or _made_here(asked, settings, names, head)
     all_blessed = tuple(_blessed(one, before[one.training], asked, settings, head) for one in candidates)
     for one in all_blessed:
-        references.write(one.new, one.path)
+        _write(one)
     return all_blessed
 
 
@@ -158,6 +158,13 @@ def _of_another_commit(one: Reference, root: Path, head: str) -> str:
     since = git.committed_since(root, one.commit, apart_from=str(references.FOLDER))
     said = f"{one.training} was trained at {one.commit[:12]}, and HEAD, {head[:12]}, differs from it in {_some(since)}"
     return said if since else ""
+
+
+def _write(one: Blessed) -> None:
+    try:
+        references.write(one.new, one.path)
+    except OSError as error:
+        raise UserError(f"cannot write: {error.strerror}", where=str(one.path), hint="Check its owner.") from error
 
 
 def _expect_fit(one: Reference, settings: config.Settings) -> None:
