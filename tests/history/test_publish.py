@@ -220,6 +220,7 @@ class TestRehearsal:
         assert [one["verdict"] for one in lines(folder / "publish" / "history.git")] == ["fail"]
         (change,) = json.loads((folder / "publish" / "issues.json").read_text())
         assert (change["do"], change["title"]) == ("open", "nightly: reproduce failed [digits]")
+        assert ", run 1, the first night." in change["body"]  # no server, no link
         assert "would `open: nightly" in done.summary and done.outputs["verdict"] == "fail"
         assert github.asked == [] and (folder / ".gitignore").exists()
 

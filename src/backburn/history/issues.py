@@ -71,8 +71,8 @@ class Nightly:
 
     @property
     def page(self) -> str:
-        """The run as a link; GITHUB_SERVER_URL and the number are not the training's to choose."""
-        return f"[run {self.run.id}]({self.run.page})"
+        """The run, as a link where it has an address: that is GitHub's word, and not the training's to choose."""
+        return f"[run {self.run.id}]({self.run.page})" if self.run.page.startswith("http") else f"run {self.run.id}"
 
     @property
     def about(self) -> str:
