@@ -50,3 +50,5 @@ def test_unsteady_is_what_differs_or_is_not_in_every_count():
 def test_the_first_few_are_named_and_the_rest_counted():
     assert counts.listed(["a", "b"]) == "a, b"
     assert counts.listed(list("abcdefg")) == "a, b, c, d, e and 2 more"
+    assert counts.in_full(["a", "b"]) == ""
+    assert counts.in_full(list("abcdefg")).splitlines() == list("abcdefg")

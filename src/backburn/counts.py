@@ -69,3 +69,8 @@ def listed(some: Sequence[object]) -> str:
     """
     rest = f" and {len(some) - _NAMED} more" if len(some) > _NAMED else ""
     return ", ".join(map(str, some[:_NAMED])) + rest
+
+
+def in_full(some: Sequence[object]) -> str:
+    """A line for each, where `listed` names only some of them."""
+    return "\n".join(map(str, some)) if len(some) > _NAMED else ""

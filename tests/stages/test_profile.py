@@ -351,6 +351,33 @@ def test_a_required_gpu(count, rehearsed, config, expected):
     assert judged(seen, msgspec.structs.replace(CONFIG, **config))["on-gpu"].verdict is expected
 
 
+# Which pass comes next
+
+
+@pytest.mark.parametrize(
+    ("told", "config", "left", "expected"),
+    [
+        ((SOUND,), {}, 9, True),
+        ((None,), {}, 9, False),
+        ((changed(SOUND, ended="no-gpu"),), {}, 9, False),
+        ((SOUND, TIMED), {}, 9, False),
+        ((SOUND, changed(TIMED, ended="cut")), {"candidate": True}, 9, False),
+        ((SOUND, TIMED), {"candidate": True}, 4, True),
+        ((SOUND, TIMED), {"candidate": True}, 3, False),
+        ((SOUND, TIMED), {"steps": 30}, 9, True),
+        ((changed(SOUND, workload={"batch size": 8}), TIMED), {}, 9, True),
+        ((changed(SOUND, operations={"backward aten.mm": 1}), TIMED), {}, 9, True),
+        ((changed(SOUND, flops={"backward": 1}), TIMED), {}, 9, True),
+    ],
+)
+def test_it_is_counted_again_where_a_reference_may_be_made_of_it(told, config, left, expected):
+    assert profile._is_next(evidence(*told), msgspec.structs.replace(CONFIG, **config), left) is expected
+
+
+def test_without_a_reference_it_is_counted_again():
+    assert profile._is_next(without_reference(SOUND, TIMED), CONFIG, 9)
+
+
 # Figures, candidates, options
 
 
@@ -438,7 +465,6 @@ def asked(command, prepare="", **config):
 FIRST = asked("python mine.py", prepare=[sys.executable, "-c", "open('prepared', 'a').write('x')"])
 LATER = {
     "sound": asked("python mine.py", require_gpu=True, rehearsal=True),
-    "candidate": asked("python mine.py", candidate=True),
     "doubled": asked("python mine.py doubled"),
     "recorded": asked("python mine.py recorded"),
     "batches": asked("python train.py"),
@@ -510,12 +536,6 @@ def test_the_same_code_is_held_against_its_reference_and_counted_once(seen):
     }
 
 
-def test_a_candidate_that_is_asked_for_is_made_beside_a_reference(seen):
-    evidence, config, _ = seen["candidate"]
-    assert len(evidence.told) == 3
-    assert list(profile.unfit(profile.candidate(evidence, config), config)) == []
-
-
 def test_a_doubled_forward_fails_and_its_candidate_could_be_blessed(seen):
     evidence, config, _ = seen["doubled"]
     found = verdicts(seen, "doubled")
@@ -539,7 +559,9 @@ def test_a_lost_no_grad_in_validation_fails_with_its_own_hint(seen):
 def test_another_workload_fails_first(seen):
     found = verdicts(seen, "batches")
     assert [key for key, one in found.items() if one.verdict is Verdict.FAIL] == ["workload-is-the-same"]
-    assert "epochs 5 → 1,000 (+995)" in found["workload-is-the-same"].findings[0].detail.splitlines()
+    (finding,) = found["workload-is-the-same"].findings
+    assert finding.message.startswith("what is trained differs: epochs 5 → 1,000 (+995), ")
+    assert "trainer.max_epochs: 5 → 1000" in finding.hint
 
 
 @pytest.mark.parametrize(

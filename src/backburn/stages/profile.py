@@ -223,7 +223,7 @@ def counts_are_steady(seen: Evidence, config: Config) -> Iterator[Finding]:
     if moved := [name for name in counts.unsteady(_figures(seen)) if name not in before]:
         message = f"two counts of the same steps differ: {counts.listed(moved)}"
         hint = "Sizes or branches that depend on random numbers without a seed? A reference leaves these figures out."
-        yield Finding(message=message, level=Level.WARNING, hint=hint, detail="\n".join(moved))
+        yield Finding(message=message, level=Level.WARNING, hint=hint, detail=counts.in_full(moved))
 
 
 @after(on_gpu)
@@ -231,7 +231,7 @@ def reference_is_comparable(seen: Evidence, config: Config) -> Iterator[Finding]
     """There is a reference for this hardware, counted in this environment."""
     if changed := _causes(seen, _reference(seen, config)):
         message = f"not all is as it was for the reference: {counts.listed(changed)}"
-        yield Finding(message=message, level=Level.NOTICE, detail="\n".join(changed))
+        yield Finding(message=message, level=Level.NOTICE, detail=counts.in_full(changed))
 
 
 def _reference(seen: Evidence, config: Config) -> Reference:
@@ -281,7 +281,7 @@ def workload_is_the_same(seen: Evidence, config: Config) -> Iterator[Finding]:
     if changed := counts.changes(_figures(seen), reference, "workload"):
         first = "A loader, a batch size, a frozen layer, an argument of the Trainer?"
         message = f"what is trained differs: {counts.listed(changed)}"
-        yield Finding(message=message, hint=_hint(seen, reference, first), detail="\n".join(map(str, changed)))
+        yield Finding(message=message, hint=_hint(seen, reference, first), detail=counts.in_full(changed))
 
 
 @after(workload_is_the_same)
@@ -298,7 +298,7 @@ def operations_do_not_rise(seen: Evidence, config: Config) -> Iterator[Finding]:
     for phase, some in groupby(rises, key=_phase):
         lines = [one._replace(name=one.name.partition(" ")[2]) for one in some]
         hint = _hint(seen, reference, *_looks(phase, {one.name: one.before for one in lines}))
-        yield Finding(message=f"{phase}: {counts.listed(lines)}", hint=hint, detail="\n".join(map(str, lines)))
+        yield Finding(message=f"{phase}: {counts.listed(lines)}", hint=hint, detail=counts.in_full(lines))
     yield from _falls("operations", changed)
 
 
@@ -312,6 +312,7 @@ def _looks(phase: str, before: Mapping[str, int]) -> Iterator[str]:
         yield "no_grad is lost in validation: look for enable_grad() and inference_mode=False."
     if "aten._local_scalar_dense" in before:
         yield "_local_scalar_dense is .item(), float() or a branch on a tensor: each waits for the GPU."
+    yield "trace.json.gz shows what calls them."
 
 
 def _falls(what: str, changed: list[counts.Change]) -> Iterator[Finding]:
@@ -319,7 +320,7 @@ def _falls(what: str, changed: list[counts.Change]) -> Iterator[Finding]:
     if falls := [one for one in reversed(changed) if one.rise < 0]:
         message = f"fewer {what} than in the reference: {counts.listed(falls)}"
         hint = "Bless the win, so that it is not lost again unseen: backburn bless profile."
-        yield Finding(message=message, level=Level.NOTICE, hint=hint, detail="\n".join(map(str, falls)))
+        yield Finding(message=message, level=Level.NOTICE, hint=hint, detail=counts.in_full(falls))
 
 
 @after(workload_is_the_same)
@@ -330,7 +331,7 @@ def flops_do_not_rise(seen: Evidence, config: Config) -> Iterator[Finding]:
     if rises := [one for one in changed if one.rise > 0]:
         first = "More padding, larger layers, a second forward, activations computed again?"
         message = f"more floating-point operations: {counts.listed(rises)}"
-        yield Finding(message=message, hint=_hint(seen, reference, first), detail="\n".join(map(str, rises)))
+        yield Finding(message=message, hint=_hint(seen, reference, first), detail=counts.in_full(rises))
     yield from _falls("floating-point operations", changed)
 
 
