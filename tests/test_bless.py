@@ -363,6 +363,22 @@ def test_nothing_moved_is_seen_at_a_glance(root, tmp_path):
     blessed(root, file)
     text = shown(blessed(root, file))
     assert "%" not in text and "environment" not in text
+    assert "… 89 more of loss@, none of which moved" in text
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "words"),
+    [
+        ((0.5, 0.7), (0.6, 0.8), ["0.6 ± 0.14", "0.7 ± 0.14", "+16.67%", "+0.7"]),
+        ((-2.0, -2.0), (-1.0, -1.0), ["-2", "-1", "+50.00%", ""]),
+        ((0, 0), (3, 3), ["0", "3", "from 0", ""]),
+        ((1200, 1200), (1200, 1200), ["1,200", "1,200", "", ""]),
+        ((), (1, 2), ["-", "1.5 ± 0.71", "new", ""]),
+        ((1, 1), (), ["1", "-", "gone", ""]),
+    ],
+)
+def test_a_figure_s_row(old, new, words):
+    assert list(bless._Row(name="x", old=old, new=new).words()) == ["x", *words]
 
 
 def test_it_fits_the_terminal_and_is_plain_when_piped(root, tmp_path):

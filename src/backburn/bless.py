@@ -238,13 +238,13 @@ class _Row:
     def words(self) -> tuple[str, str, str, str, str]:
         """The cells: name, old, new, change in per cent, and in old standard deviations."""
         spread = statistics.stdev(self.old) if len(self.old) > 1 else 0.0
-        moved = f"{self.change:+.2%}" if math.isfinite(self.change) else "new" if not self.old else "gone"
-        if self.old and self.new and not math.isfinite(self.change):
-            moved = "from 0"
-        in_sds = ""
-        if spread and self.old and self.new:
-            in_sds = f"{(statistics.fmean(self.new) - statistics.fmean(self.old)) / spread:+.1f}"
-        return _plain(self.name), _spread(self.old), _spread(self.new), moved if self.change else "", in_sds
+        moved, in_sds = "", ""
+        if not self.old or not self.new:
+            moved = "gone" if self.old else "new"
+        elif self.change:
+            moved = f"{self.change:+.2%}" if math.isfinite(self.change) else "from 0"
+            in_sds = f"{(statistics.fmean(self.new) - statistics.fmean(self.old)) / spread:+.1f}" if spread else ""
+        return _plain(self.name), _spread(self.old), _spread(self.new), moved, in_sds
 
 
 def _spread(values: tuple[float | int, ...]) -> str:
@@ -280,10 +280,11 @@ def _rows(one: Blessed) -> Iterator[_Row | str]:
         if len(rows) <= _WHOLE:
             yield from rows
             continue
-        places = sorted(range(len(rows)), key=lambda place: (abs(rows[place].change), place))[-_MOST_MOVED:]
-        yield from (rows[place] for place in sorted(places))
-        rest = len(rows) - len(places)
-        yield f"… {rest} more of {_plain(family)}" + (", which moved less" if one.old else "")
+        far = sorted(range(len(rows)), key=lambda place: (abs(rows[place].change), place))[-_MOST_MOVED:]
+        shown = [place for place in sorted(far) if rows[place].change]
+        yield from (rows[place] for place in shown)
+        less = ", which moved less" if shown else ", none of which moved"
+        yield f"… {len(rows) - len(shown)} more of {_plain(family)}{less if one.old else ''}"
 
 
 def _beside(one: Blessed) -> Iterator[str]:
