@@ -1,5 +1,6 @@
 """The one road, with a small stage of the test's own in the catalog: real files, real locks, real signals."""
 
+import datetime
 import fcntl
 import subprocess
 import sys
@@ -9,10 +10,11 @@ from types import SimpleNamespace
 import msgspec
 import pytest
 
-from backburn import catalog, evidence, pipeline
+from backburn import catalog, evidence, git, pipeline, references
 from backburn.config import Training
 from backburn.errors import Interrupted, Skip, Unjudged, UserError
 from backburn.pipeline import Asked
+from backburn.references import Machine, Reference
 from backburn.report import Curve, Figure, Finding, Generated, Level, Report, Verdict, after
 
 
@@ -215,6 +217,45 @@ def test_an_allowance_for_another_training_or_check_is_none(toy):
     digits = "training = 'digits'\n[tool.backburn.trainings.digits]\ncommand = 'x'"
     report = toy(lambda config, root, out: Evidence(loss=9), ALLOW + digits)
     assert report.verdict is Verdict.FAIL
+
+
+@pytest.fixture
+def referenced(toy, monkeypatch):
+    """`referenced(loss)`: the candidate that a training of a stage with references left, None where there is none."""
+
+    def offered(loss=0.5):
+        made = stage(lambda config, root, out: Evidence(loss=loss))
+        made.candidate = lambda seen, config: (seen.loss or None) and Reference(
+            stage="toy", training="it", machine=Machine(hardware="cpu"), seeds=(1,), figures={"loss": (seen.loss,)}
+        )
+        monkeypatch.setitem(catalog.STAGES, "toy", made)
+        monkeypatch.setitem(catalog.REFERENCED, "toy", made)
+        pipeline.run("toy", Asked(folder=toy.root))
+        path = toy.root / "build" / "backburn" / "toy" / "candidate.json"
+        return references.load(path) if path.exists() else None
+
+    return offered
+
+
+def test_a_stage_with_references_leaves_a_candidate_beside_its_evidence(toy, referenced):
+    (toy.root / "pyproject.toml").touch()
+    (toy.root / "references").mkdir()
+    (toy.root / "references" / "it.json").touch()
+    assert referenced().commit == ""  # no commit yet
+    subprocess.run(["git", "add", "."], cwd=toy.root, check=True)
+    subprocess.run(["git", "commit", "-qm", "one"], cwd=toy.root, check=True)
+    left = referenced(0.1 + 0.2)
+    assert (left.commit, left.figures) == (git.head(toy.root), {"loss": (0.1 + 0.2,)})
+    assert left.date == datetime.date.today().isoformat()
+    (toy.root / "references" / "it.json").write_text("{}")  # one that was blessed and is not committed yet
+    assert referenced().commit == left.commit
+    (toy.root / "pyproject.toml").write_text("# changed\n")
+    assert referenced().commit == left.commit + "+"
+
+
+def test_where_nothing_came_to_its_end_no_candidate_is_left_not_even_yesterdays(referenced):
+    assert referenced()
+    assert referenced(loss=0) is None
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="POSIX paths")
