@@ -42,18 +42,17 @@ class Net(pl.LightningModule):
         return torch.optim.Adam(self.parameters(), lr=0.01)
 
 
-def told(path, module=None, data=None, validation=None, *, trainer=None, callbacks=(), made=pl.Trainer, **settings):
+def told(path, module=None, data=None, validation=None, *, trainer=None, callbacks=(), ckpt_path=None, **settings):
     """What the probe wrote of one pass, read as the stage reads it. `validation` may be () for none."""
     path.mkdir(exist_ok=True)
     answer = path / "probe.json"
     answer.unlink(missing_ok=True)
     asked = channel.Asked("profile", SETTINGS | {"scratch": str(path)} | settings, str(answer))
     probe.seed_all(asked)
-    package = made.__module__.partition(".trainer")[0]
     given = probe.overridden(asked, QUIET | (trainer or {}))
     with memorize.memorizing(asked):
-        one = made(**given, callbacks=[*callbacks, probe.callback(asked, package)])
+        one = pl.Trainer(**given, callbacks=[*callbacks, probe.callback(asked, "lightning.pytorch")])
         probe.adjust(asked, one)
         validation = t.loader(shuffle=False) if validation is None else None if validation == () else validation
-        one.fit(module or Net(), t.loader() if data is None else data, validation)
+        one.fit(module or Net(), t.loader() if data is None else data, validation, ckpt_path=ckpt_path)
     return evidence.load(answer, profile.Told)

@@ -372,19 +372,6 @@ def test_workers_that_the_user_sets_up_stay(tmp_path):
     assert "data aten.stack" not in p.told(tmp_path, data=loader, validation=()).operations
 
 
-@pytest.mark.parametrize(
-    ("batch", "size"),
-    [
-        ((torch.zeros(3, 2), torch.zeros(3)), 3),
-        ({"scale": torch.tensor(1.0), "x": [torch.zeros(5)]}, 5),
-        (["a", "b"], 2),
-        (7, 1),
-    ],
-)
-def test_the_size_of_a_batch(batch, size):
-    assert counting.size(batch) == size
-
-
 def test_a_compiled_part_is_noticed():
     assert not counting.is_compiled(nn.Linear(1, 1))
     net = nn.Sequential(nn.Linear(1, 1))

@@ -15,7 +15,7 @@ from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
-from .batches import leaves
+from .batches import size
 
 # What a profiler is told -> the phase. The first that matches counts; an action without one is in that around it.
 _PHASES = {
@@ -272,18 +272,6 @@ def _load_here(loader: Any) -> None:
     ours = init is None or "pl_worker_init_function" in repr(init)  # Lightning's own, which seeds
     if isinstance(loader, DataLoader) and ours:
         loader.num_workers, loader.timeout, loader._iterator = 0, 0, None
-
-
-def size(batch: Any) -> int:
-    """How many samples a batch has: the length of its first tensor, or of itself.
-
-    >>> size(["a", "b"])
-    2
-    """
-    for _, value in leaves(batch):
-        if getattr(value, "shape", None):
-            return int(value.shape[0])
-    return len(batch) if hasattr(batch, "__len__") else 1
 
 
 def is_compiled(module: Any) -> bool:

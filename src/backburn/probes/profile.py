@@ -5,13 +5,10 @@ from __future__ import annotations
 import importlib
 from typing import Any
 
-from . import channel, machine
+from . import channel, machine, seeds
 from .counting import Counting
-from .memorize import seed_all
 from .timing import Timing
-from .trainer import UNWANTED, UNWANTED_IN_FIT, has_gpu, on_one_device, take_out
-
-__all__ = ["ENDS", "adjust", "callback", "overridden", "seed_all"]
+from .trainer import UNWANTED, UNWANTED_IN_FIT, expect_gpu, on_one_device, take_out
 
 ENDS = True  # the process, once the answer is there
 
@@ -22,22 +19,20 @@ def callback(asked: channel.Asked, package: str) -> Any:
     return type("ProfileProbe", (Profiling, base), {})(asked, package)
 
 
+def seed_all(asked: channel.Asked) -> None:
+    """Seed what draws random numbers, so that a count does not depend on luck; a script's own seed comes later."""
+    seeds.seed_all(int(asked.settings["seed"]))
+
+
 def overridden(asked: channel.Asked, given: dict[str, Any]) -> dict[str, Any]:
     """The arguments that the user's Trainer is made with instead of `given`. Ends the process where no GPU is seen."""
-    _expect_gpu(asked)
+    expect_gpu(asked, _told("no-gpu"))
     return on_one_device(given, str(asked.settings["scratch"])) | {"max_time": None, "profiler": None}
 
 
 def adjust(asked: channel.Asked, trainer: Any) -> None:
     """Take out what a new Trainer brought along and this stage does not want; the rest waits for its fit."""
     take_out(trainer, UNWANTED)
-
-
-def _expect_gpu(asked: channel.Asked) -> None:
-    """Answer at once where a GPU is required and none is seen; only a rehearsal goes on without."""
-    if asked.settings["require_gpu"] and not asked.settings["rehearsal"] and not has_gpu():
-        channel.answer(asked, _told("no-gpu"))
-        raise SystemExit(0)
 
 
 def _told(ended: str) -> dict[str, Any]:
@@ -51,13 +46,16 @@ class Profiling:
         self.asked, self.settings, self.package = asked, asked.settings, package
         self.work: Counting | Timing | None = None
         self.about: dict[str, Any] = {}
+        self.validated: int | float = 0  # the script's own limit_val_batches, where it validated before its fit
 
     def setup(self, trainer: Any, pl_module: Any, stage: str) -> None:
         """Leave out what surrounds the steps; a script that validates before it fits does so on one batch."""
         if stage != "fit":
+            self.validated = self.validated or trainer.limit_val_batches
             trainer.limit_val_batches = trainer.limit_test_batches = trainer.limit_predict_batches = 1
             return
-        _expect_gpu(self.asked)
+        trainer.limit_val_batches = self.validated or trainer.limit_val_batches
+        expect_gpu(self.asked, _told("no-gpu"))
         take_out(trainer, UNWANTED | UNWANTED_IN_FIT)
         trainer.num_sanity_val_steps = trainer.reload_dataloaders_every_n_epochs = 0
         # Weights of a resumed checkpoint are taken; its count of steps would end the fit before it starts.
