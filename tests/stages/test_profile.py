@@ -274,6 +274,7 @@ def test_counted_otherwise_is_unjudged(config, difference):
         ((changed(SOUND, machine=None), TIMED), "reference-is-comparable", "the probe told nothing of the machine"),
         ((msgspec.structs.replace(SOUND, operations={}), TIMED), "operations-do-not-rise", "no operation was counted"),
         ((SOUND, changed(TIMED, steps=())), "step-time", "no quick step seconds in the timing pass"),
+        ((SOUND, changed(TIMED, peak_memory=0)), "memory-does-not-rise", "the peak memory is missing"),
         ((SOUND,), "memory-does-not-rise", "no peak memory in the timing pass"),
         ((), "on-gpu", "no Trainer.fit was seen"),
     ],
