@@ -222,6 +222,12 @@ class TestToken:
             append(night(), self.remote(github), waits)
         assert len(waits) == attempts - 1 and TOKEN not in str(error.value)
 
+    def test_a_redirect_is_not_followed_with_it(self, github):
+        github.fail("git", "info/refs", 302, times=9, Location=f"{github.url}/elsewhere/info/refs?service=x")
+        with pytest.raises(Unjudged):
+            append(night(), self.remote(github), Waits())
+        assert github.asked and not [path for _, path in github.asked if "elsewhere" in path]
+
     def test_a_server_that_falters_is_asked_again(self, github):
         github.fail("git", "git-receive-pack", 502, times=2)
         assert append(night(), self.remote(github), Waits())
