@@ -8,19 +8,26 @@ PYTHON ?= python3
 #   make demo PIP_EXTRA_INDEX_URL=https://download.pytorch.org/whl/cpu
 PIP := -m pip --quiet --quiet --disable-pip-version-check
 PROJECT := build/demo/digits
+DEMO := -c user.name=demo -c user.email=demo@example.invalid # who commits there
 VENV := .venv/.complete
 
 .PHONY: demo
+demo: export BACKBURN_CACHE = $(CURDIR)/build/cache
 demo: $(VENV) ## Bake a project and rehearse its workflows here, with the real act
-	@printf '%s\n' '' 'demo 1/2: bake templates/project into $(PROJECT)'
+	@printf '%s\n' '' 'demo 1/3: bake templates/project into $(PROJECT)'
 	rm -rf build/demo
 	.venv/bin/cookiecutter . --directory templates/project --no-input --output-dir build/demo
 	git -C $(PROJECT) init --quiet --initial-branch main
 	git -C $(PROJECT) add --all
-	git -C $(PROJECT) -c user.name=demo -c user.email=demo@example.invalid commit --quiet --message 'Bake the template'
-	@printf '%s\n' '' 'demo 2/2: rehearse its push and gpu workflows. Once, this installs the hooks of the project (60 MB)' \
-	  'and its environment (torch, Lightning and scikit-learn again, from what pip has), into build/cache'
-	BACKBURN_CACHE=$(CURDIR)/build/cache .venv/bin/backburn rehearse push gpu -C $(PROJECT) --toolkit .
+	git -C $(PROJECT) $(DEMO) commit --quiet --message 'Bake the template'
+	@printf '%s\n' '' 'demo 2/3: bless what its nightly is held against on this machine. Once, this installs its environment' \
+	  '(torch, Lightning and scikit-learn again, from what pip has) into build/cache'
+	.venv/bin/backburn bless reproduce -C $(PROJECT)
+	.venv/bin/backburn bless profile -C $(PROJECT)
+	git -C $(PROJECT) add references
+	git -C $(PROJECT) $(DEMO) commit --quiet --message 'Bless the references of this machine'
+	@printf '%s\n' '' 'demo 3/3: rehearse its push, gpu and nightly workflows. Once, this installs its hooks (60 MB)'
+	.venv/bin/backburn rehearse push gpu nightly -C $(PROJECT) --toolkit .
 	@printf '%s\n' '' 'Now break it: let $(PROJECT)/src/digits/model.py end in `return -loss`, and see' \
 	  '  BACKBURN_CACHE=build/cache .venv/bin/backburn rehearse gpu --dirty -C $(PROJECT)'
 
