@@ -17,15 +17,6 @@ def told(path, module=None, data=None, validation=(), **given):
     return p.told(path, module, data, validation, **{"pass": "time"}, **given)
 
 
-@pytest.fixture(autouse=True)
-def one_thread():
-    """Threads that wait for each other on a busy machine make a step of 2 ms one of 400."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
-
-
 class Slow(p.Net):
     """Sleeps for long in its third step, the last to warm up, and in its tenth, the first that is traced."""
 
