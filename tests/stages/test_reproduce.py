@@ -543,6 +543,14 @@ def test_a_real_training_is_identical_the_next_night(project):
     assert figures(seen)["identical"] == "to the last bit" and figures(seen)["seeds"] == "1"
 
 
+def test_a_real_training_with_another_learning_rate_fails_and_says_so(project):
+    outcomes = judged(real(project[0], "100.0"))
+    assert "curve-holds" in failed(outcomes)
+    hint = outcomes["curve-holds"].findings[0].hint
+    assert hint.startswith("Likely: other settings (hparams.rate: 0.01 → 100.0; optimizer.0.lr: 0.01 → 100.0).")
+    assert "The curve differs from step 1 on: learning rate 0.01 → 100 (by 1e+06 %)." in hint
+
+
 def test_a_real_training_that_is_not_done_in_time_is_unjudged(project):
     outcome = judged(real(project[0], "0.0", timeout=Seconds(30)))["training-ran"]
     assert (
