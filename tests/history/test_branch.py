@@ -80,19 +80,20 @@ def put(bare, tmp_path, **files):
 )
 def test_what_is_there_already_stays_byte_for_byte(bare, remote, tmp_path, there):
     name = "nights/2026-11.jsonl"
-    put(bare, tmp_path, **{name.replace("/", "__"): there, "other.txt": b"kept"})
+    put(bare, tmp_path, **{name.replace("/", "__"): there, "README.md": b"ours"})
     assert append(night(1), remote)
     content = subprocess.check_output(["git", "show", f"backburn-history:{name}"], cwd=bare)
     kept = there if there.endswith(b"\n") else there + b"\n"
     assert content.startswith(kept) and content[len(kept) :].startswith(b'{"date"') and content.count(b"\n") == 2
-    assert git(bare, "show", "backburn-history:other.txt") == "kept"
+    assert git(bare, "show", "backburn-history:README.md") == "ours"
 
 
 def test_a_link_on_the_branch_is_not_followed(bare, remote, tmp_path):
     target = tmp_path / "target"
     target.write_text("mine\n")
-    put(bare, tmp_path, **{"nights__2026-11.jsonl": target})
+    put(bare, tmp_path, **{"nights__2026-11.jsonl": target, "other.txt": b"kept"})
     assert append(night(1), remote)
+    assert git(bare, "show", "backburn-history:other.txt") == "kept"
     assert target.read_text() == "mine\n"
     assert git(bare, "ls-tree", "backburn-history", "nights/").startswith("100644 blob")
 
