@@ -52,7 +52,7 @@ FIGURES = {
     },
     "reproduce": {
         "steps": "Training batches it took, of the first training.",
-        "seconds": "How long all runs of it took.",
+        "seconds": "How long that took, from the command's start to its end.",
         "device": "Where it ran.",
     },
     "profile": {
