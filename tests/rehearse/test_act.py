@@ -57,8 +57,17 @@ def test_a_failing_step_keeps_its_last_output(told):
     stream, said = told(*lines, bar, step("x", "failure"), after, wrong, entry(jobResult="failure"))
     leg = stream.legs["one"]
     assert leg.failed == "x" and leg.outcome == "failure"
-    assert leg.tail[-2:] == ("100 %", "exit status 1") and len(leg.tail) == 40
+    assert leg.tail()[-2:] == ("100 %", "exit status 1") and len(leg.tail()) == 40
     assert said == ["push / one · x … 1.2 s FAILED"]
+
+
+def test_each_failing_step_keeps_its_own_output(told):
+    lines = [entry(msg=f"because of {name}", raw_output=True, stepID=[name], step=name) for name in "xyz"]
+    ends = [step("x", "failure", "x"), step("y", "success", "y"), step("z", "failure", "z")]
+    stream, _ = told(*lines, *ends, entry(jobResult="failure"))
+    leg = stream.legs["one"]
+    assert (leg.failed, [*leg.broken]) == ("x", ["x", "z"])
+    assert leg.tail() == ("because of x",) and leg.tail("z") == ("because of z",)
 
 
 def test_a_failure_that_is_allowed_is_said_and_not_held_against_the_job(told):

@@ -44,8 +44,8 @@ def conclude(tmp_path):
     return conclude
 
 
-def leg(job="one", outcome="success", label="", tail=(), **more):
-    more = {"outputs": {"0": tail}, "culprit": "0"} | more
+def leg(job="one", outcome="success", label="", tail=(), failed="", **more):
+    more = {"outputs": {"0": tail}, "broken": {failed: "0"} if failed else {}} | more
     return Leg(job=job, label=label or job, started=10.0, ended=12.5, outcome=outcome, **more)
 
 
@@ -168,6 +168,22 @@ def test_three_stages_in_one_job_are_judged_each_by_its_own_report(conclude):
         "reproduce/first: test_a failed",
         "profile/first: no reference",
     ]
+
+
+def test_each_stage_that_ended_without_a_report_says_why_itself(conclude):
+    names = ("hygiene", "unit", "memorize")
+    steps = [f"backburn-ci/backburn/actions/{name}@abc" for name in names]
+    said = {"1": ("corrupt", "exit status 2"), "2": ("no network", "exit status 3")}
+    two = leg(outcome="failure", broken={steps[1]: "1", steps[2]: "2"}, outputs=said, artifacts={"1"})
+    uses = ", ".join(f"{{uses: {one}}}" for one in steps)
+    made = conclude(f"  one: {{steps: [{uses}]}}", two, reports={1: report("hygiene")})
+    assert [one[1:] for one in brief(made)] == [
+        ("hygiene", "pass", "tests 12, cpu (rehearsal)"),
+        ("unit", "fail", f"failed in: {steps[1]}"),
+        ("memorize", "unjudged", f"failed in: {steps[2]}"),
+    ]
+    assert [one.detail for one in made[1]] == ["corrupt\nexit status 2", "no network\nexit status 3"]
+    assert not any(row.note for row in made[0])
 
 
 def test_a_report_beside_the_plan_is_shown_too(conclude):

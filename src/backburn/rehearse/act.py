@@ -28,29 +28,36 @@ _NAME = 72  # characters of a step's name in its line
 
 @dataclass(kw_only=True)
 class Leg:
-    """One job, or one leg of its matrix, as far as act told of it. Seconds are of this process's clock."""
+    """One job, or one leg of its matrix, as far as act told of it. Seconds are of this process's clock.
+
+    `broken` are the steps that failed, the first one first: name -> the key of its last lines in `outputs`.
+    """
 
     job: str
     label: str
     started: float
     ended: float = 0.0
     outcome: str = ""
-    failed: str = ""
+    broken: dict[str, str] = field(default_factory=dict)
     artifacts: set[str] = field(default_factory=set)
     unsupported: bool = False
     timed_out: bool = False
     outputs: dict[str, tuple[str, ...]] = field(default_factory=dict)
     tolerated: set[str] = field(default_factory=set)
-    culprit: str = ""
     began: bool = False
     step: str = ""
     since: float = 0.0
     told: float = 0.0
 
     @property
-    def tail(self) -> tuple[str, ...]:
-        """The last output of the step that failed; of a job without one, of its last step."""
-        return tuple(self.outputs.get(self.culprit) or next(reversed(self.outputs.values()), ()))
+    def failed(self) -> str:
+        """The first step that failed: the others may follow from it."""
+        return next(iter(self.broken), "")
+
+    def tail(self, step: str = "") -> tuple[str, ...]:
+        """The last output of that step, or of the first that failed; of a job without one, of its last step."""
+        culprit = self.broken.get(step or self.failed, "")
+        return tuple(self.outputs.get(culprit) or next(reversed(self.outputs.values()), ()))
 
 
 class Late(Exception):
@@ -177,8 +184,8 @@ class Stream:
         """A step of the workflow's own ended; a step inside an action is that action's business."""
         failed = entry["stepResult"] == "failure"
         tolerated = outer in leg.tolerated
-        if failed and not tolerated and not leg.failed:
-            leg.failed, leg.culprit = _step(entry), outer
+        if failed and not tolerated:
+            leg.broken.setdefault(_step(entry), outer)
         if entry.get("stage") != "Main" and not failed:
             return
         leg.began = True

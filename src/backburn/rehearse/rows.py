@@ -101,7 +101,9 @@ def _leg(told: Told, job: Job, leg: Leg) -> Iterator[tuple[Row, tuple[Finding, .
         return
     reports, broken = _reports(told, leg)
     stages = list(dict.fromkeys([*_stages(told, job), *reports]))
-    explained = any(report.verdict in (Verdict.FAIL, Verdict.UNJUDGED) for report in reports.values())
+    silent = {stage_of(step, told.repository): step for step in leg.broken}
+    silent = {stage: step for stage, step in silent.items() if stage in stages and stage not in reports}
+    explained = any(report.verdict in (Verdict.FAIL, Verdict.UNJUDGED) for report in reports.values()) or bool(silent)
     for stage in stages:
         if stage in reports:
             row, findings = _judged(told, leg, stage, reports[stage])
@@ -110,9 +112,11 @@ def _leg(told: Told, job: Job, leg: Leg) -> Iterator[tuple[Row, tuple[Finding, .
         elif leg.outcome == "success":
             note = broken or f"no report of {stage} among the job's artifacts"
             yield _row(told, leg, Verdict.UNJUDGED, note, stage=stage), (_finding(told, leg, note),)
+        elif stage in silent:
+            yield _broken(told, leg, silent[stage], stage)
         elif len(stages) > 1 or explained:
             yield replace(_row(told, leg, Verdict.UNJUDGED, "the job ended before it", stage=stage), seconds=None), ()
-    accounted = bool(reports) and (leg.outcome == "success" or (leg.outcome == "failure" and explained))
+    accounted = bool(reports or silent) and (leg.outcome == "success" or (leg.outcome == "failure" and explained))
     if not accounted and not (leg.outcome == "success" and stages):
         only = stages[0] if len(stages) == 1 and not reports else ""
         yield _ended(told, job, leg, only)
@@ -122,23 +126,27 @@ def _ended(told: Told, job: Job, leg: Leg, stage: str) -> tuple[Row, tuple[Findi
     """How the job itself ended, in act's word or ours."""
     if leg.outcome == "success":
         return _row(told, leg, Verdict.PASS, _night(job, leg) or "every step passed", stage=stage), ()
-    if leg.timed_out:
-        headline = f"timed out after {limit_of(job)}"
-    elif leg.outcome == "failure":
-        headline = f"failed in: {leg.failed}" if leg.failed else "failed before its first step"
-    else:
+    if leg.outcome != "failure":
         why = f"ended early: {told.cut}" if told.cut else "act ended without a word on it"
         return _row(told, leg, Verdict.UNJUDGED, why, stage=stage), ()
-    detail = "\n".join(leg.tail)
+    if leg.failed and not leg.timed_out:
+        return _broken(told, leg, leg.failed, stage)
+    headline = f"timed out after {limit_of(job)}" if leg.timed_out else "failed before its first step"
+    return _row(told, leg, Verdict.FAIL, headline, stage=stage), (_finding(told, leg, headline, leg.tail()),)
+
+
+def _broken(told: Told, leg: Leg, step: str, stage: str) -> tuple[Row, tuple[Finding, ...]]:
+    """A step that failed, and no report says why: its last words do."""
+    headline, tail = f"failed in: {step}", leg.tail(step)
     # Exit code 3 of a stage without a report: the toolkit itself could not be installed.
-    verdict = Verdict.UNJUDGED if stage and leg.tail[-1:] == ("exit status 3",) else Verdict.FAIL
-    return _row(told, leg, verdict, headline, stage=stage), (_finding(told, leg, headline, detail),)
+    verdict = Verdict.UNJUDGED if stage and tail[-1:] == ("exit status 3",) else Verdict.FAIL
+    return _row(told, leg, verdict, headline, stage=stage), (_finding(told, leg, headline, tail),)
 
 
 def _night(job: Job, leg: Leg) -> str:
     """What `publish` said of the night, in its own last line; empty for a job without it."""
     publishes = any(one.partition("@")[0].endswith("actions/publish") for one in job.uses)
-    return next((line for line in reversed(leg.tail) if publishes and line.startswith("night: ")), "")
+    return next((line for line in reversed(leg.tail()) if publishes and line.startswith("night: ")), "")
 
 
 def _judged(told: Told, leg: Leg, stage: str, report: Report) -> tuple[Row, tuple[Finding, ...]]:
@@ -205,5 +213,5 @@ def _row(told: Told, leg: Leg, verdict: Verdict, headline: str, *, stage: str) -
     )
 
 
-def _finding(told: Told, leg: Leg, message: str, detail: str = "") -> Finding:
-    return Finding(message=f"{told.workflow.stem} / {leg.label} · {message}", detail=detail)
+def _finding(told: Told, leg: Leg, message: str, tail: tuple[str, ...] = ()) -> Finding:
+    return Finding(message=f"{told.workflow.stem} / {leg.label} · {message}", detail="\n".join(tail))
