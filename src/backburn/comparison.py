@@ -3,17 +3,29 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from typing import NamedTuple
 
-from . import tolerance
+from . import references, tolerance
 from .references import Reference
+from .report import Level
 
 FINAL = "final "  # before the name of a metric at the end
 MEAN = "mean loss"
+BATCHES = "train batches"  # of the data: the only word on it that depends on the seed
 # `<family>@<step>`, as people call them; of two that differ first at the same step the cause comes first.
 _FAMILIES = {"rate": "learning rate", "loss": "loss", "norm": "gradient norm", MEAN: MEAN}
 
 Figures = Mapping[str, float | int]
+Words = Mapping[str, str]
+
+
+class Difference(NamedTuple):
+    """One kind of thing that is not as it was for the reference: `torch: 2.12.0 → 2.13.0`, a line each."""
+
+    said: str
+    level: Level
+    lines: tuple[str, ...]
 
 
 def merged(runs: Sequence[Figures]) -> dict[str, tuple[float | int, ...]]:
@@ -86,6 +98,43 @@ def first_difference(one: Reference, tonight: Figures) -> str:
 def is_identical(one: Reference, tonight: Figures) -> bool:
     """Whether every figure is that of the reference's first run, to the last bit."""
     return all(tonight.get(name) == values[0] for name, values in one.figures.items())
+
+
+def differences(one: Reference, settings: Words, data: Words, seed: int, soft: Words) -> tuple[Difference, ...]:
+    """What is not as it was, from the likeliest cause of another curve to the least likely.
+
+    What only one of the two has is no error: a new hyperparameter may be one that changes nothing. Nor are other
+    training batches: a training that draws them otherwise each night is for its curve to judge.
+    """
+    both, kept = {*settings} & {*one.settings}, {*data} & {*one.data} - {BATCHES}
+    seeds = references.differences({"seed": str(one.seeds[0])}, {"seed": str(seed)})
+    batches = references.differences(_without(one.data, kept), _without(data, kept))
+    more = references.differences(_without(one.settings, both), _without(settings, both))
+    return (
+        Difference(
+            "other settings", Level.ERROR, references.differences(_only(one.settings, both), _only(settings, both))
+        ),
+        Difference("other data", Level.ERROR, references.differences(_only(one.data, kept), _only(data, kept))),
+        Difference("another seed", Level.WARNING, seeds),
+        Difference("other batches", Level.WARNING, batches),
+        Difference("more or fewer settings", Level.WARNING, more),
+        Difference("a slightly other machine", Level.NOTICE, references.differences(one.machine.soft, soft)),
+    )
+
+
+def steady(runs: Sequence[Words]) -> dict[str, str]:
+    """What all runs have in common, and the first one's batches: a run's own name or folder is no setting to hold."""
+    return {
+        key: value for key, value in runs[0].items() if key == BATCHES or all(one.get(key) == value for one in runs)
+    }
+
+
+def _only(words: Words, keys: Collection[str]) -> dict[str, str]:
+    return {key: value for key, value in words.items() if key in keys}
+
+
+def _without(words: Words, keys: Collection[str]) -> dict[str, str]:
+    return {key: value for key, value in words.items() if key not in keys}
 
 
 def _spread(one: Reference, name: str) -> tolerance.Spread:

@@ -14,7 +14,7 @@ from typing import Any
 import msgspec
 
 from . import config, environment, git, process
-from .errors import Unjudged, UserError
+from .errors import Skip, Unjudged, UserError
 from .report import Finding, Level
 
 ONPATH = Path(__file__).parent / "probes" / "onpath"
@@ -157,6 +157,21 @@ def fault(ended: Ended, *, reached: bool, whole: bool) -> Finding | None:
     if not reached:
         raise Unjudged("no Trainer.fit was seen", hint=_UNSEEN, detail=ended.tail)
     return None
+
+
+def expect_gpu(ended: str, device: str, *, required: bool, rehearsed: bool) -> None:
+    """Return where a training that must run on a GPU did. Raises Skip where none is required, Unjudged elsewhere.
+
+    `ended` and `device` are the probe's words; `rehearsed`: on the CPU, as a rehearsal may.
+    """
+    if not required:
+        raise Skip("no GPU is required")
+    if ended == "no-gpu":
+        raise Unjudged("a GPU is required, and this process saw none", hint="Is this the runner you meant?")
+    if rehearsed:
+        raise Skip("rehearsed on the CPU")
+    if device.startswith("cpu"):
+        raise Unjudged('a GPU is required and there is one, but the Trainer asks for accelerator="cpu"')
 
 
 _UNSEEN = (

@@ -35,7 +35,8 @@ def told(seed=42, shift=0, **changed):
         "losses": losses, "means": means, "samples": 1000, "settings": {"hparams.lr": "0.003"},
         "rates": tuple((step, 0.003) for step in grid), "norms": tuple((step, draw.uniform(1, 2)) for step in grid),
         "metrics": {"val_loss": 0.3 * math.exp(draw.gauss(0, 0.02)), "val_acc": 0.9 + draw.gauss(0, 0.005)},
-        "validations": {"val_loss": ((75, 0.4), (150, 0.3))}, "data": {"train batches": "a"},
+        "validations": {"val_loss": ((75, 0.4), (150, 0.3))},
+        "data": {"train batches": "a", "validation batch": "c"},
         "device": "cuda:0 NVIDIA H200", "machine": MACHINE, "peak_memory": 2**21,
     }  # fmt: skip
     return reproduce.Told(**about | changed)
@@ -96,7 +97,7 @@ def test_another_seed_passes_and_is_said_to_differ(seed):
     assert finding.level is Level.NOTICE
     assert finding.message.startswith("within what seeds do, but not the same from step 1 on: loss ")
     assert [one.message for one in outcomes["same-training"].findings] == [
-        f"other settings than the reference's: seed: 42 → {seed}"
+        f"another seed than the reference's: seed: 42 → {seed}"
     ]
 
 
@@ -110,7 +111,10 @@ BROKEN = {
         {"validations": {"val_acc": ((75, math.nan),)}},
     ],
     "reference-is-comparable": [],
-    "same-training": [],
+    "same-training": [
+        {"settings": {"hparams.lr": "0.03"}, "rates": moved(SOUND.rates, 10)},
+        {"data": SOUND.data | {"validation batch": "d"}, "losses": moved(SOUND.losses, 1.0001)},
+    ],
     "final-metrics-hold": [
         {"metrics": SOUND.metrics | {"val_loss": 0.6}},
         {"metrics": SOUND.metrics | {"val_loss": 0.1}},
@@ -223,8 +227,8 @@ def test_the_first_octave_that_is_beyond_is_named_with_the_likely_cause():
         SOUND,
         means=moved(SOUND.means, 2.5, since=8),
         rates=moved(SOUND.rates, 10),
-        settings={"hparams.lr": "0.03"},
-        data={"train batches": "b"},
+        settings={},
+        data=SOUND.data | {"train batches": "b"},
         machine=msgspec.structs.replace(MACHINE, soft={"kernel": "6.2"}),
     )
     outcomes = judged(night(one))
@@ -232,15 +236,29 @@ def test_the_first_octave_that_is_beyond_is_named_with_the_likely_cause():
     assert finding.message.startswith("mean loss of steps 5-8 is ")
     assert "under 5 seeds it was" in finding.message and "standard deviations off" in finding.message
     assert finding.hint == (
-        "Likely: other settings (hparams.lr: 0.003 → 0.03); other data (train batches: a → b); a slightly other machine"
-        " (kernel: 6.1 → 6.2). The curve differs from step 1 on: learning rate 0.003 → 0.03 (by 9e+02 %). The reference"
+        "Likely: other batches (train batches: a → b); more or fewer settings (hparams.lr: 0.003 → -);"
+        " a slightly other machine (kernel: 6.1 → 6.2). The curve differs from step 1 on: learning rate 0.003 → 0.03 (by 9e+02 %). The reference"
         " is of 0123456 2026-11-20."
     )
     levels = [(one.level.value, one.detail) for one in outcomes["same-training"].findings]
     assert levels == [
-        ("warning", "hparams.lr: 0.003 → 0.03"), ("warning", "train batches: a → b"), ("notice", "kernel: 6.1 → 6.2"),
+        ("warning", "train batches: a → b"), ("warning", "hparams.lr: 0.003 → -"), ("notice", "kernel: 6.1 → 6.2"),
     ]  # fmt: skip
     assert outcomes["same-training"].verdict is Verdict.PASS
+
+
+def test_a_setting_that_changes_nothing_is_only_told():
+    """A hyperparameter of another name or value, and the same bits: nobody needs to be woken."""
+    outcomes = judged(night(msgspec.structs.replace(SOUND, settings={"hparams.lr": "3e-3"})))
+    assert not failed(outcomes)
+    (finding,) = outcomes["same-training"].findings
+    assert (finding.level, finding.detail) == (Level.NOTICE, "hparams.lr: 0.003 → 3e-3")
+
+
+def test_what_differs_from_run_to_run_is_no_setting_of_the_reference():
+    runs = (told(shift=n, settings={"hparams.lr": "0.003", "hparams.name": f"run-{n}"}) for n in range(5))
+    one = reproduce.candidate(evidence(*runs), reproduce.Config())
+    assert one.settings == {"hparams.lr": "0.003"}
 
 
 def test_an_evaluation_that_changed_is_told_from_a_training_that_did():
@@ -505,9 +523,9 @@ if __name__ == "__main__":
 """
 
 
-def real(root, rate, **config):
+def real(root, rate, source=TRAIN, **config):
     """Two nights of one project must not see each other's evidence: a folder for each rate."""
-    (root / "train.py").write_text(TRAIN)
+    (root / "train.py").write_text(source)
     one = Training(name="it", command=(sys.executable, "train.py", rate))
     out = root / "build" / rate
     out.mkdir(parents=True, exist_ok=True)
@@ -545,10 +563,25 @@ def test_a_real_training_is_identical_the_next_night(project):
 
 def test_a_real_training_with_another_learning_rate_fails_and_says_so(project):
     outcomes = judged(real(project[0], "100.0"))
-    assert "curve-holds" in failed(outcomes)
+    assert failed(outcomes) == ["same-training"]
+    assert outcomes["curve-holds"].skipped == "after same-training"
+    first, *_ = outcomes["same-training"].findings
+    assert first.message == (
+        "other settings than the reference's: hparams.rate: 0.01 → 100.0; optimizer.0.lr: 0.01 → 100.0"
+    )
+
+
+def test_a_real_defect_that_no_setting_tells_fails_by_its_curve(project):
+    planted = TRAIN.replace(
+        "cross_entropy(self.net(batch[0]), batch[1])", "cross_entropy(self.net(batch[0]), batch[1]) * 1e4", 1
+    )
+    assert planted != TRAIN
+    outcomes = judged(real(project[0], "0.01", planted))
+    assert "curve-holds" in failed(outcomes) and "same-training" not in failed(outcomes)
     hint = outcomes["curve-holds"].findings[0].hint
-    assert hint.startswith("Likely: other settings (hparams.rate: 0.01 → 100.0; optimizer.0.lr: 0.01 → 100.0).")
-    assert "The curve differs from step 1 on: learning rate 0.01 → 100 (by 1e+06 %)." in hint
+    assert hint.startswith(
+        "Likely: the code, as settings, data and machine are the reference's. The curve differs from"
+    )
 
 
 def test_a_real_training_that_is_not_done_in_time_is_unjudged(project):

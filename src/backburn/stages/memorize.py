@@ -139,15 +139,7 @@ _DIFFERENT = (
 @after(training_ran)
 def on_gpu(seen: Evidence, config: Config) -> Iterator[Finding]:
     """The training ran on a GPU, if one is required."""
-    told = seen.probe
-    if not config.require_gpu:
-        raise Skip("no GPU is required")
-    if told.ended == "no-gpu":
-        raise Unjudged("a GPU is required, and this process saw none", hint="Is this the runner you meant?")
-    if seen.rehearsed:
-        raise Skip("rehearsed on the CPU")
-    if told.device.startswith("cpu"):
-        raise Unjudged('a GPU is required and there is one, but the Trainer asks for accelerator="cpu"')
+    training.expect_gpu(seen.probe.ended, seen.probe.device, required=config.require_gpu, rehearsed=seen.rehearsed)
     yield from ()
 
 

@@ -203,14 +203,7 @@ def on_gpu(seen: Evidence, config: Config) -> Iterator[Finding]:
     told = next(iter(seen.told), None)
     if told is None:
         raise Unjudged("no Trainer.fit was seen")
-    if not config.require_gpu:
-        raise Skip("no GPU is required")
-    if told.ended == "no-gpu":
-        raise Unjudged("a GPU is required, and this process saw none", hint="Is this the runner you meant?")
-    if seen.rehearsed:
-        raise Skip("rehearsed on the CPU")
-    if told.device.startswith("cpu"):
-        raise Unjudged('a GPU is required and there is one, but the Trainer asks for accelerator="cpu"')
+    training.expect_gpu(told.ended, told.device, required=config.require_gpu, rehearsed=seen.rehearsed)
     yield from ()
 
 

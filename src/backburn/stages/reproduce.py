@@ -204,15 +204,7 @@ def _how_far(ended: training.Ended, told: Told | None) -> str:
 @after(training_ran)
 def on_gpu(seen: Evidence, config: Config) -> Iterator[Finding]:
     """The training ran on a GPU, if one is required."""
-    told = seen.probe
-    if not config.require_gpu:
-        raise Skip("no GPU is required")
-    if told.ended == "no-gpu":
-        raise Unjudged("a GPU is required, and this process saw none", hint="Is this the runner you meant?")
-    if seen.rehearsed:
-        raise Skip("rehearsed on the CPU")
-    if told.device.startswith("cpu"):
-        raise Unjudged('a GPU is required and there is one, but the Trainer asks for accelerator="cpu"')
+    training.expect_gpu(seen.probe.ended, seen.probe.device, required=config.require_gpu, rehearsed=seen.rehearsed)
     yield from ()
 
 
@@ -248,31 +240,30 @@ def reference_is_comparable(seen: Evidence, config: Config) -> Iterator[Finding]
 
 @after(reference_is_comparable)
 def same_training(seen: Evidence, config: Config) -> Iterator[Finding]:
-    """Its settings and data are those of the reference."""
+    """It is the training that was blessed: the same settings and the same data, or the same to the last bit."""
+    same = comparison.is_identical(seen.against(), _figures(seen.probe))
     for said, level, changed in _differences(seen, config):
         if changed:
             message = f"{said} than the reference's: {_listed(changed)}"
-            yield Finding(message=message, level=level, detail="\n".join(changed))
+            hint = _MEANT if level is Level.ERROR else ""
+            level = Level.NOTICE if same else level  # a setting that changes nothing
+            yield Finding(message=message, level=level, hint=hint, detail="\n".join(changed))
 
 
-def _differences(seen: Evidence, config: Config) -> tuple[tuple[str, Level, tuple[str, ...]], ...]:
-    """What is not as it was, from the likeliest cause of another curve to the least likely."""
-    told, reference = seen.probe, seen.against()
+_MEANT = "Is it meant? Then make this the reference: backburn bless reproduce."
+
+
+def _differences(seen: Evidence, config: Config) -> tuple[comparison.Difference, ...]:
+    told = seen.probe
     soft = told.machine.soft if told.machine else {}
-    before = {"seed": str(reference.seeds[0])} | reference.settings
-    now = {"seed": str(_seed(told, config.seed))} | told.settings
-    return (
-        ("other settings", Level.WARNING, references.differences(before, now)),
-        ("other data", Level.WARNING, references.differences(reference.data, told.data)),
-        ("a slightly other machine", Level.NOTICE, references.differences(reference.machine.soft, soft)),
-    )
+    return comparison.differences(seen.against(), told.settings, told.data, _seed(told, config.seed), soft)
 
 
 def _listed(lines: tuple[str, ...]) -> str:
     return "; ".join(lines[:3]) + (f" and {len(lines) - 3} more" if len(lines) > 3 else "")
 
 
-@after(reference_is_comparable)
+@after(same_training)
 def final_metrics_hold(seen: Evidence, config: Config) -> Iterator[Finding]:
     """The metrics at the end are within what seeds do."""
     tonight, reference = _figures(seen.probe), seen.against()
@@ -293,7 +284,7 @@ def final_metrics_hold(seen: Evidence, config: Config) -> Iterator[Finding]:
         yield Finding(message=f"not in the reference yet: {', '.join(fresh)}", level=Level.NOTICE)
 
 
-@after(reference_is_comparable)
+@after(same_training)
 def curve_holds(seen: Evidence, config: Config) -> Iterator[Finding]:
     """The loss is within what seeds do all the way."""
     tonight, reference = _figures(seen.probe), seen.against()
@@ -377,8 +368,8 @@ def candidate(seen: Evidence, config: Config) -> Reference | None:
         machine=runs[0].machine,
         seeds=tuple(_seed(told, config.seed) for told in runs),
         figures=comparison.merged([_figures(told) for told in runs]),
-        settings=runs[0].settings,
-        data=runs[0].data,
+        settings=comparison.steady([told.settings for told in runs]),
+        data=comparison.steady([told.data for told in runs]),
     )
 
 
