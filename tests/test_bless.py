@@ -38,8 +38,7 @@ def commit(folder, message="more"):
 
 
 @pytest.fixture
-def root(tmp_path, monkeypatch):
-    monkeypatch.delenv("GITHUB_ACTIONS", raising=False)
+def root(tmp_path):
     folder = tmp_path / "a project, é"
     folder.mkdir()
     (folder / "pyproject.toml").write_text(PROJECT)
@@ -130,12 +129,6 @@ def test_without_a_commit_there_is_nothing_to_bless(root, tmp_path):
     file = lay(candidate(root), tmp_path / "candidate.json")
     run(root, "update-ref", "-d", "HEAD")
     assert "there is no commit here" in refused(root, file)
-
-
-def test_on_github_a_reference_is_not_written(root, tmp_path, monkeypatch):
-    file = lay(candidate(root), tmp_path / "candidate.json")
-    monkeypatch.setenv("GITHUB_ACTIONS", "true")
-    assert "reviewed by people" in refused(root, file)
 
 
 def test_an_ancestor_of_head_is_taken_and_the_files_that_differ_are_named(root, tmp_path):
