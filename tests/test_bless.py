@@ -469,7 +469,7 @@ def test_a_blessed_training_passes_and_a_changed_one_fails(real):
     assert code == 0 and "to the last bit" in out
     (real / "train.py").write_text(TRAIN.replace("max_epochs=3", "max_epochs=4"))
     code, out, _ = door("reproduce", cwd=real)
-    assert code == 1 and "error: reproduce/final-metrics-hold [net]" in out
+    assert code == 1 and "error: reproduce/same-training [net]" in out and "max_epochs: 3 → 4" in out
     code, out, error = door("bless", "reproduce", cwd=real)
     assert (code, out) == (2, "") and "not committed: train.py" in error
     path.write_text(path.read_text()[:-100])
