@@ -2,6 +2,7 @@
 
 import math
 
+import msgspec
 import pytest
 
 from backburn import comparison
@@ -114,3 +115,33 @@ def test_identical_is_every_figure_to_the_last_bit():
     assert comparison.is_identical(ONE, FIRST | {"loss@16": 1.0})
     assert not comparison.is_identical(ONE, FIRST | {"loss@8": math.nextafter(0.5, 1)})
     assert not comparison.is_identical(ONE, {name: FIRST[name] for name in FIRST if name != "loss@8"})
+
+
+@pytest.mark.parametrize(
+    ("before", "now", "passes"),
+    [
+        ("'digits-2026-11-20'", "'digits-2026-11-21'", True),
+        ("'20261120_235959'", "'20261121_000001'", True),
+        ("'run 23:59:59'", "'run 00:00:01'", True),
+        ("datetime.date(2026, 11, 20)", "datetime.date(2026, 11, 21)", True),
+        ("1795132800.25", "1795219200.5", True),
+        ("'f1b8bdf0-07a5-4b27-a3d8-0e3f6d9a3f10'", "'0f0b71ab-8e9f-4a37-9d34-c31e3fd6e2aa'", True),
+        ("'outputs/2026-11-20/net-3'", "'outputs/2026-11-21/net-3'", True),
+        ("PosixPath('/runner/1/data')", "PosixPath('/runner/2/data')", True),
+        ("'~/data'", "'/home/me/data'", True),
+        ("'outputs/2026-11-20/net-3'", "'outputs/2026-11-21/net-4'", False),
+        ("'data/small'", "'data/large'", False),
+        ("'org/net-small'", "'org/net-large'", False),
+        ("'s3://bucket/v1'", "'s3://bucket/v2'", False),
+        ("'/data/v1'", "None", False),
+        ("0.003", "0.03", False),
+        ("1e-08", "1e-06", False),
+        ("(0.9, 0.999)", "(0.9, 0.99)", False),
+        ("3000000000", "1500000", False),
+    ],
+)
+def test_a_time_or_a_folder_is_no_other_setting(before, now, passes):
+    told = comparison.differences(
+        msgspec.structs.replace(ONE, settings={"hparams.it": before}), {"hparams.it": now}, {}, ONE.seeds[0], {}
+    )
+    assert [one.said for one in told if one.lines] == ["other folders or times" if passes else "other settings"]

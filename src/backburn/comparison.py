@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import NamedTuple
 
@@ -12,7 +13,14 @@ from .report import Level
 
 FINAL = "final "  # before the name of a metric at the end
 MEAN = "mean loss"
-BATCHES = "train batches"  # of the data: the only word on it that depends on the seed
+BATCHES = "train batches"  # of the data: the first run's, though they depend on the seed
+VARIES = "another in each run"  # in place of a value that does: nothing is held to it
+# What is another one each night: a date, a time of day, seconds since 1970, a UUID.
+_TIME = re.compile(
+    r"\bdatetime\.\w+\([^)]*\)|(?:19|20)\d\d([-_./]?)[01]\d\1[0-3]\d|[0-2]\d([-_:.])[0-5]\d\2[0-5]\d"
+    r"|(?<=[-_T])[0-2]\d[0-5]\d[0-5]\d|\b1\d{9}(?:\.\d+)?\b|\b[0-9a-f]{8}(?:-?[0-9a-f]{4}){3}-?[0-9a-f]{12}\b"
+)
+_FOLDER = re.compile(r"(?<![\w.:/])(?:~?/|[A-Za-z]:\\)\w")  # an absolute one: each machine and runner has its own
 # `<family>@<step>`, as people call them; of two that differ first at the same step the cause comes first.
 _FAMILIES = {"rate": "learning rate", "loss": "loss", "norm": "gradient norm", MEAN: MEAN}
 
@@ -106,35 +114,44 @@ def differences(one: Reference, settings: Words, data: Words, seed: int, soft: W
     What only one of the two has is no error: a new hyperparameter may be one that changes nothing. Nor are other
     training batches: a training that draws them otherwise each night is for its curve to judge.
     """
-    both, kept = {*settings} & {*one.settings}, {*data} & {*one.data} - {BATCHES}
+    both = {key for key in settings if one.settings.get(key, VARIES) != VARIES}
+    passing = {key for key in both if _passes(one.settings[key], settings[key])}
+    more = {*settings} ^ {*one.settings}
+    kept = {key for key in data if one.data.get(key, VARIES) != VARIES} - {BATCHES}
+    batches = {BATCHES} | {*data} ^ {*one.data}
     seeds = references.differences({"seed": str(one.seeds[0])}, {"seed": str(seed)})
-    batches = references.differences(_without(one.data, kept), _without(data, kept))
-    more = references.differences(_without(one.settings, both), _without(settings, both))
     return (
-        Difference(
-            "other settings", Level.ERROR, references.differences(_only(one.settings, both), _only(settings, both))
-        ),
-        Difference("other data", Level.ERROR, references.differences(_only(one.data, kept), _only(data, kept))),
+        Difference("other settings", Level.ERROR, _changed(one.settings, settings, both - passing)),
+        Difference("other data", Level.ERROR, _changed(one.data, data, kept)),
         Difference("another seed", Level.WARNING, seeds),
-        Difference("other batches", Level.WARNING, batches),
-        Difference("more or fewer settings", Level.WARNING, more),
+        Difference("other batches", Level.WARNING, _changed(one.data, data, batches)),
+        Difference("more or fewer settings", Level.WARNING, _changed(one.settings, settings, more)),
+        Difference("other folders or times", Level.NOTICE, _changed(one.settings, settings, passing)),
         Difference("a slightly other machine", Level.NOTICE, references.differences(one.machine.soft, soft)),
     )
 
 
 def steady(runs: Sequence[Words]) -> dict[str, str]:
-    """What all runs have in common, and the first one's batches: a run's own name or folder is no setting to hold."""
+    """The first run's words, `VARIES` where another run has other ones: its own name or folder is no setting to hold,
+    a split by the seed no data.
+    """
     return {
-        key: value for key, value in runs[0].items() if key == BATCHES or all(one.get(key) == value for one in runs)
+        key: value if key == BATCHES or all(one.get(key) == value for one in runs) else VARIES
+        for key, value in runs[0].items()
     }
+
+
+def _passes(before: str, now: str) -> bool:
+    """Whether two words differ in nothing but a time, or in where on a machine something is."""
+    return _TIME.sub("", before) == _TIME.sub("", now) or bool(_FOLDER.search(before) and _FOLDER.search(now))
+
+
+def _changed(before: Words, now: Words, keys: Collection[str]) -> tuple[str, ...]:
+    return references.differences(_only(before, keys), _only(now, keys))
 
 
 def _only(words: Words, keys: Collection[str]) -> dict[str, str]:
     return {key: value for key, value in words.items() if key in keys}
-
-
-def _without(words: Words, keys: Collection[str]) -> dict[str, str]:
-    return {key: value for key, value in words.items() if key not in keys}
 
 
 def _spread(one: Reference, name: str) -> tolerance.Spread:

@@ -258,7 +258,33 @@ def test_a_setting_that_changes_nothing_is_only_told():
 def test_what_differs_from_run_to_run_is_no_setting_of_the_reference():
     runs = (told(shift=n, settings={"hparams.lr": "0.003", "hparams.name": f"run-{n}"}) for n in range(5))
     one = reproduce.candidate(evidence(*runs), reproduce.Config())
-    assert one.settings == {"hparams.lr": "0.003"}
+    assert one.settings == {"hparams.lr": "0.003", "hparams.name": "another in each run"}
+    found = Found(reference=msgspec.structs.replace(one, training="digits"))
+    tonight = msgspec.structs.replace(SOUND, settings={"hparams.lr": "0.003", "hparams.name": "run-77"})
+    outcomes = judged(night(tonight, found=found))
+    assert [one.findings for one in outcomes.values()] == [()] * len(CHECKS)
+
+
+def test_a_split_by_the_seed_is_no_data_of_the_reference():
+    runs = (told(shift=n, data={"train batches": f"t{n}", "validation batch": f"v{n}"}) for n in range(5))
+    found = Found(reference=reproduce.candidate(evidence(*runs), reproduce.Config()))
+    tonight = msgspec.structs.replace(SOUND, data={"train batches": "t0", "validation batch": "v0"})
+    assert [one.findings for one in judged(night(tonight, found=found)).values()] == [()] * len(CHECKS)
+
+
+def test_a_folder_or_a_time_is_told_only_where_the_bits_differ():
+    found = with_reference(settings={"hparams.lr": "0.003", "hparams.out": "'/w/1/2026-11-20'"})
+    changed = {"settings": {"hparams.lr": "0.003", "hparams.out": "'/w/2/2026-11-21'"}}
+    assert [one.findings for one in judged(night(msgspec.structs.replace(SOUND, **changed), found=found)).values()] == [
+        ()
+    ] * len(CHECKS)
+    other = msgspec.structs.replace(SOUND, **changed, losses=moved(SOUND.losses, 1.0001))
+    outcomes = judged(night(other, found=found))
+    assert not failed(outcomes)
+    assert [(one.level, one.message) for one in outcomes["same-training"].findings] == [
+        (Level.NOTICE,
+         "other folders or times than the reference's: hparams.out: '/w/1/2026-11-20' → '/w/2/2026-11-21'")
+    ]  # fmt: skip
 
 
 def test_an_evaluation_that_changed_is_told_from_a_training_that_did():

@@ -243,7 +243,7 @@ def same_training(seen: Evidence, config: Config) -> Iterator[Finding]:
     """It is the training that was blessed: the same settings and the same data, or the same to the last bit."""
     same = comparison.is_identical(seen.against(), _figures(seen.probe))
     for said, level, changed in _differences(seen, config):
-        if changed:
+        if changed and not (same and level is Level.NOTICE):  # it explains nothing
             message = f"{said} than the reference's: {_listed(changed)}"
             hint = _MEANT if level is Level.ERROR else ""
             level = Level.NOTICE if same else level  # a setting that changes nothing
