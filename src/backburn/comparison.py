@@ -15,6 +15,7 @@ FINAL = "final "  # before the name of a metric at the end
 MEAN = "mean loss"
 BATCHES = "train batches"  # of the data: the first run's, though they depend on the seed
 VARIES = "another in each run"  # in place of a value that does: nothing is held to it
+_SHIFTS = 1000  # seeds of a reference lie closer: each is the script's own and how often it ran before
 # What is another one each night: a date, a time of day, seconds since 1970, a UUID.
 _TIME = re.compile(
     r"\bdatetime\.\w+\([^)]*\)|(?:19|20)\d\d([-_./]?)[01]\d\1[0-3]\d|[0-2]\d([-_:.])[0-5]\d\2[0-5]\d"
@@ -23,6 +24,12 @@ _TIME = re.compile(
 _FOLDER = re.compile(r"(?<![\w.:/])(?:~?/|[A-Za-z]:\\)\w")  # an absolute one: each machine and runner has its own
 # `<family>@<step>`, as people call them; of two that differ first at the same step the cause comes first.
 _FAMILIES = {"rate": "learning rate", "loss": "loss", "norm": "gradient norm", MEAN: MEAN}
+
+_CLOCKS = {
+    "time", "seconds", "second", "secs", "sec", "ms", "elapsed", "duration", "throughput", "fps", "mem", "memory",
+    "vram", "utilization",
+}  # fmt: skip
+_ERRORS = {"loss", "error", "mae", "mse", "rmse", "mape", "acc", "accuracy", "score", "auc", "f"}  # f1 is f here
 
 Figures = Mapping[str, float | int]
 Words = Mapping[str, str]
@@ -55,6 +62,16 @@ def outcomes(one: Reference) -> list[tuple[float | int, ...]]:
 def octaves(one: Reference) -> list[str]:
     """The names of its mean losses, the first step's first."""
     return sorted((name for name in one.figures if name.startswith(f"{MEAN}@")), key=_step)
+
+
+def is_clock(metric: str) -> bool:
+    """Whether its name says that it measures the machine, which is for `profile` to judge, and not the model.
+
+    >>> [is_clock(name) for name in ("epoch_time", "train/samples_per_sec", "gpu_mem", "time_loss", "val_acc")]
+    [True, True, True, False, False]
+    """
+    words = {*re.split(r"[^a-z]+", metric.lower())}
+    return bool(words & _CLOCKS) and not words & _ERRORS
 
 
 def finals(one: Reference) -> list[str]:
@@ -119,12 +136,13 @@ def differences(one: Reference, settings: Words, data: Words, seed: int, soft: W
     more = {*settings} ^ {*one.settings}
     kept = {key for key in data if one.data.get(key, VARIES) != VARIES} - {BATCHES}
     batches = {BATCHES} | {*data} ^ {*one.data}
-    seeds = references.differences({"seed": str(one.seeds[0])}, {"seed": str(seed)})
+    drawn = not 0 <= one.seeds[-1] - one.seeds[0] < _SHIFTS  # by the script itself, another one each night
+    seeds = () if drawn else references.differences({"seed": str(one.seeds[0])}, {"seed": str(seed)})
     return (
         Difference("other settings", Level.ERROR, _changed(one.settings, settings, both - passing)),
         Difference("other data", Level.ERROR, _changed(one.data, data, kept)),
         Difference("another seed", Level.WARNING, seeds),
-        Difference("other batches", Level.WARNING, _changed(one.data, data, batches)),
+        Difference("other batches", Level.NOTICE, _changed(one.data, data, batches)),
         Difference("more or fewer settings", Level.WARNING, _changed(one.settings, settings, more)),
         Difference("other folders or times", Level.NOTICE, _changed(one.settings, settings, passing)),
         Difference("a slightly other machine", Level.NOTICE, references.differences(one.machine.soft, soft)),

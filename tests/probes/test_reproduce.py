@@ -196,6 +196,16 @@ def test_a_second_fit_goes_on_with_the_first(tmp_path):
     assert [step for step, _ in told.validations["val_loss"]] == [3, 6, 9]
 
 
+def test_a_training_that_goes_on_from_a_checkpoint_says_so(tmp_path):
+    first = made(tmp_path, probed=False, max_epochs=1)
+    first.fit(Net(), t.loader(), t.loader(shuffle=False))
+    first.save_checkpoint(tmp_path / "kept.ckpt")
+    made(tmp_path, max_epochs=2).fit(Net(), t.loader(), t.loader(shuffle=False), ckpt_path=tmp_path / "kept.ckpt")
+    told = read(tmp_path)
+    assert (told.settings["start.epoch"], told.settings["start.step"]) == ("1", str(first.global_step))
+    assert told.steps == first.global_step
+
+
 def test_the_same_data_has_the_same_digest_and_other_data_has_not(tmp_path):
     found = []
     for number, train in enumerate((t.loader, t.loader, lambda: t.loader(shuffle=False))):

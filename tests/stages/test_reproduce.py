@@ -194,12 +194,28 @@ def ended(**changed):
         ({"code": 3, "message": "bye"}, told(ended="running"), "fail", "python ended with exit code 3: bye"),
         ({}, told(ended="exception", steps=70), "fail", "hid it: reached step 70 of 150"),
         ({}, told(ended="running", steps=70), "fail", "it ended itself: reached at least step 70 of 150"),
+        ({}, told(steps=0, planned=0, losses=(), machine=None), "fail", "it trained nothing: the fit ended at step 0"),
     ],
 )  # fmt: skip
 def test_how_it_ended(how, one, verdict, said):
     outcome = judged(night(one, ended(**how)))["training-ran"]
     assert outcome.verdict.value == verdict
     assert said in (outcome.unjudged or outcome.findings[0].message)
+
+
+def test_a_seed_that_went_on_from_the_checkpoint_of_another_is_no_part_of_a_candidate():
+    seen = evidence(told(), told(shift=1, steps=0, planned=0, losses=(), means=(), metrics={}))
+    assert judged(seen)["training-ran"].findings[0].message == (
+        "under its seed + 1 it did not: the fit ended at step 0"
+    )
+    assert len(reproduce.candidate(seen, reproduce.Config()).seeds) == 1
+
+
+def test_a_clock_among_the_metrics_is_not_compared():
+    slow = msgspec.structs.replace(SOUND, metrics=SOUND.metrics | {"epoch_time": 9e9})
+    assert "final epoch_time" not in reproduce.candidate(evidence(slow), reproduce.Config()).figures
+    assert [one.findings for one in judged(night(slow)).values()] == [()] * len(CHECKS)
+    assert figures(night(slow))["identical"] == "to the last bit"
 
 
 def test_a_seed_that_did_not_end_is_a_warning():
@@ -237,12 +253,12 @@ def test_the_first_octave_that_is_beyond_is_named_with_the_likely_cause():
     assert "under 5 seeds it was" in finding.message and "standard deviations off" in finding.message
     assert finding.hint == (
         "Likely: other batches (train batches: a → b); more or fewer settings (hparams.lr: 0.003 → -);"
-        " a slightly other machine (kernel: 6.1 → 6.2). The curve differs from step 1 on: learning rate 0.003 → 0.03 (by 9e+02 %). The reference"
-        " is of 0123456 2026-11-20."
+        " a slightly other machine (kernel: 6.1 → 6.2). The curve differs from step 1 on: learning rate 0.003 → 0.03"
+        " (by 9e+02 %). The reference is of 0123456 2026-11-20."
     )
     levels = [(one.level.value, one.detail) for one in outcomes["same-training"].findings]
     assert levels == [
-        ("warning", "train batches: a → b"), ("warning", "hparams.lr: 0.003 → -"), ("notice", "kernel: 6.1 → 6.2"),
+        ("notice", "train batches: a → b"), ("warning", "hparams.lr: 0.003 → -"), ("notice", "kernel: 6.1 → 6.2"),
     ]  # fmt: skip
     assert outcomes["same-training"].verdict is Verdict.PASS
 
@@ -270,6 +286,11 @@ def test_a_split_by_the_seed_is_no_data_of_the_reference():
     found = Found(reference=reproduce.candidate(evidence(*runs), reproduce.Config()))
     tonight = msgspec.structs.replace(SOUND, data={"train batches": "t0", "validation batch": "v0"})
     assert [one.findings for one in judged(night(tonight, found=found)).values()] == [()] * len(CHECKS)
+
+
+def test_a_script_that_draws_its_own_seed_is_not_held_to_one():
+    found = with_reference(seeds=(3966277970, 1238547441, 7, 99, 250))
+    assert judged(night(told(77), found=found))["same-training"].findings == ()
 
 
 def test_a_folder_or_a_time_is_told_only_where_the_bits_differ():

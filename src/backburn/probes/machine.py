@@ -184,6 +184,7 @@ def settings(trainer: Any, pl_module: Any) -> Words:
         table |= {"datamodule": type(data), "data": data.hparams}
     table["parameters"] = sum(one.numel() for one in pl_module.parameters() if not _is_lazy(one))
     table["trainer"] = {name: getattr(trainer, name) for name in _TRAINER if hasattr(trainer, name)}
+    table["start"] = {"epoch": trainer.current_epoch, "step": trainer.global_step}  # a checkpoint's, where it resumes
     table["optimizer"] = {str(index): _optimizer(one) for index, one in enumerate(trainer.optimizers)}
     table["scheduler"] = {
         str(index): {"class": type(one.scheduler), "interval": one.interval, "frequency": one.frequency}

@@ -118,7 +118,7 @@ class Evidence(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 
 
 def _is_whole(ended: training.Ended, told: Told | None) -> bool:
-    return told is not None and told.ended == "fit" and not ended.code and not ended.timed_out
+    return told is not None and told.ended == "fit" and told.steps > 0 and not ended.code and not ended.timed_out
 
 
 def gather(config: Config, root: Path, out: Path) -> Evidence:
@@ -184,13 +184,23 @@ def training_ran(seen: Evidence, config: Config) -> Iterator[Finding]:
     if found:
         yield found
     elif not whole and told is not None:
-        how = "the fit raised an exception, and the program hid it" if told.ended == "exception" else "it ended itself"
-        hint = "Look for an `except` around the fit, or for sys.exit in a callback."
+        how, hint = _CUT_SHORT[told.ended]
         yield Finding(message=f"{how}: {_how_far(ended, told)}", hint=hint, detail=ended.tail)
     for shift, another in list(enumerate(zip(seen.ended, seen.told)))[1:]:
         if not _is_whole(*another):
             said = f"under its seed + {shift} it did not: {another[0].message or _how_far(*another)}"
             yield Finding(message=said, level=Level.WARNING, detail=another[0].tail)
+
+
+_INSIDE = "Look for an `except` around the fit, or for sys.exit in a callback."
+_CUT_SHORT = {  # how a fit ended -> what is said where the program called that a success
+    "exception": ("the fit raised an exception, and the program hid it", _INSIDE),
+    "running": ("it ended itself", _INSIDE),
+    "fit": (
+        "it trained nothing",
+        "Did it go on from a checkpoint that an earlier run left? Remove that in `prepare`. Or is its data empty?",
+    ),
+}
 
 
 def _how_far(ended: training.Ended, told: Told | None) -> str:
@@ -321,7 +331,7 @@ def _figures(told: Told) -> dict[str, float | int]:
     """What is compared, by the names that it has in a reference."""
     points = {"loss": told.losses, "mean loss": told.means, "rate": told.rates, "norm": told.norms}
     at_steps = {f"{name}@{step}": value for name, many in points.items() for step, value in many}
-    final = {f"final {name}": value for name, value in told.metrics.items()}
+    final = {f"final {name}": value for name, value in told.metrics.items() if not comparison.is_clock(name)}
     return {"steps": told.steps, "samples": told.samples, **final, **at_steps}
 
 
