@@ -119,3 +119,11 @@ def test_a_status_that_is_known_is_no_error(github, api):
 
 def test_the_token_is_in_no_repr(api):
     assert TOKEN not in repr(api)
+
+
+def test_more_issues_than_are_read_are_told_and_not_passed_over(github, api):
+    """Else the one that is ours could be among the rest, and be opened anew each night."""
+    for number in range(2001):
+        github._open({"title": str(number), "labels": ["backburn"]})
+    with pytest.raises(Unjudged, match="more than 2000"):
+        list(api.pages("/issues", state="open", labels="backburn"))

@@ -94,11 +94,22 @@ def test_what_would_never_end_is_not_opened(artifacts):
     assert "plain file" in read(artifacts).refused[0]
 
 
-def test_an_artifact_without_a_report_is_refused(artifacts):
-    (artifacts / "one").mkdir(parents=True)
-    (artifacts / "one" / "evidence.json").write_text("{}")
+def test_an_artifact_of_the_projects_own_is_passed_over(artifacts):
+    leave(artifacts, *three())
+    (artifacts / "digits-train-weights").mkdir()
+    (artifacts / "digits-train-weights" / "last.ckpt").write_bytes(b"x")
+    assert len(read(artifacts).reports) == 3 and read(artifacts).refused == ()
+
+
+def test_an_artifact_of_a_stage_without_a_report_is_refused(artifacts):
+    (artifacts / "memorize-train-0").mkdir(parents=True)
+    (artifacts / "memorize-train-0" / "evidence.json").write_text("{}")
     (artifacts / "report.json").write_text("{}")
-    assert [one[:22] for one in read(artifacts).refused] == ["one: refused: no repor", "report.json: refused: "]
+    refused = read(artifacts).refused
+    assert refused == (
+        "memorize-train-0: refused: no report.json: No such file or directory",
+        "report.json: refused: no report.json: Not a directory",
+    )
 
 
 def test_two_reports_of_one_stage_are_refused_both(artifacts):
@@ -118,5 +129,5 @@ def test_more_than_fifty_artifacts_are_refused(artifacts):
 
 
 def test_a_name_that_would_give_orders_is_a_line(artifacts):
-    (artifacts / "a\n::error::b\u202e").mkdir(parents=True)
-    assert read(artifacts).refused[0].startswith("a ::error::b: refused")
+    (artifacts / "unit-\n::error::b\u202e").mkdir(parents=True)
+    assert read(artifacts).refused[0].startswith("unit- ::error::b: refused")

@@ -4,6 +4,7 @@ import datetime
 
 import pytest
 
+from backburn.errors import Unjudged
 from backburn.history import issues, night
 from backburn.history.api import Api
 from backburn.history.issues import Nightly
@@ -23,19 +24,19 @@ def play(github):
     api = Api(url=f"{github.url}/api", repository=REPOSITORY, token=TOKEN)
     runs = iter(range(1, 100))
 
-    def play(*reports, result="success", days=0, run=None):
+    def play(*reports, result="success", days=0, run=None, workflow="nightly"):
         now = datetime.datetime.now(datetime.UTC) + datetime.timedelta(days=days)
-        changes = tuple(
-            issues.plan(tonight(*reports, result=result, run=run or next(runs)), issues.known(api, now), now)
-        )
+        night = tonight(*reports, result=result, run=run or next(runs), workflow=workflow)
+        changes = tuple(issues.plan(night, issues.known(api, now), now))
         issues.carry_out(api, changes)
         return [str(one) for one in changes]
 
     return play
 
 
-def tonight(*reports, result="success", run=1):
-    about = Run(id=run, attempt=1, commit="c0ffee", ref="refs/heads/main", page=f"https://h/o/r/actions/runs/{run}")
+def tonight(*reports, result="success", run=1, workflow="nightly"):
+    page = f"https://h/o/r/actions/runs/{run}"
+    about = Run(id=run, attempt=1, commit="c0ffee", ref="refs/heads/main", workflow=workflow, page=page)
     by_stage = {one.stage: told(one) for one in reports}
     problems = tuple(conclude(by_stage, (), EXPECT, result))
     now = datetime.datetime(2026, 11, 21, tzinfo=datetime.UTC)
@@ -128,6 +129,7 @@ def test_what_could_not_be_judged_says_what_to_bless(github, play):
     play(*three(reproduce=report(unjudged="no reference for nvidia-h200")))
     (one,) = github.issues
     assert one["title"] == UNJUDGED and "`backburn bless reproduce <candidate.json>`" in one["body"]
+    assert "gh run download 1" in one["body"] and "bless profile" not in one["body"]
     play(*three(reproduce=report(unjudged="no GPU")), days=1)
     assert "bless" not in github.issues[0]["body"] and "`backburn reproduce digits`" in github.issues[0]["body"]
 
@@ -137,6 +139,16 @@ def test_one_issue_for_a_training_that_two_stages_could_not_judge(github, play):
     assert set(github.open_issues()) == {UNJUDGED}
     play(*three(profile=report("profile", unjudged="no GPU")))
     assert set(github.open_issues()) == {UNJUDGED}
+
+
+def test_the_first_night_of_a_project_says_all_that_is_to_be_blessed_in_one_issue(github, play):
+    none = "no reference for nvidia-h200"
+    play(*three(reproduce=report(unjudged=none), profile=report("profile", unjudged=none)))
+    (one,) = github.issues
+    for stage in ("reproduce", "profile"):
+        assert one["body"].count(f"`backburn bless {stage} <candidate.json>`") == 1
+    play(*three(profile=report("profile", unjudged=none)))
+    assert "bless reproduce" not in one["body"] and one["body"].count("bless profile") == 1
 
 
 def test_each_stage_and_training_has_an_issue_of_its_own(github, play):
@@ -239,3 +251,27 @@ def test_a_body_stays_below_githubs_limit():
     changes = list(issues.plan(many, (), datetime.datetime.now(datetime.UTC)))
     assert len(changes) == 81 and max(len(change.body.encode()) for change in changes) < 65_536
     assert "| 40 more |" in changes[0].body
+
+
+def test_a_time_without_a_zone_is_malformed(github, play):
+    play(*red())
+    play(*three())
+    github.issues[0]["closed_at"] = "2026-11-21T00:00:00"
+    with pytest.raises(Unjudged, match="malformed"):
+        play(*red())
+
+
+def test_a_training_that_is_gone_takes_its_issues_along(github, play):
+    play(*three(reproduce=report(said="no"), profile=report("profile", unjudged="no GPU")))
+    renamed = [report("unit", ""), report(training="new"), report("profile", "new", unjudged="no reference for x")]
+    assert play(*renamed[:2]) == [f"open: {NONE}"]  # an unfinished night ends nothing
+    assert set(play(*renamed, workflow="another")) == {"open: nightly: no verdict [new]", f"close #3: {NONE}"}
+    assert {FAILED, UNJUDGED} < github.open_issues().keys()
+    assert play(*renamed)[1:] == [f"close #2: {UNJUDGED}", f"close #1: {FAILED}"]
+    assert github.comments[-1][1] == "No stage of [run 4](https://h/o/r/actions/runs/4) knows this training any more."
+
+
+def test_a_night_of_which_no_report_names_a_training_ends_none(github, play):
+    play(*red())
+    assert play(report("unit", ""), report(training=""), report("profile", "")) == []
+    assert FAILED in github.open_issues()

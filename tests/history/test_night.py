@@ -61,6 +61,7 @@ def test_a_failed_job_whose_report_says_why_has_a_verdict():
 def test_the_line_is_one_line_and_has_finite_numbers_only():
     figures = [Figure(name=f"f{n}", value=n, training="digits") for n in range(60)]
     odd = [Figure(name=name, value=float(name), training="digits") for name in ("nan", "inf", "-inf")]
+    odd += [Figure(name="beyond a float", value=10**400, training="digits")]
     other = Figure(name="theirs", value=1, training="another")
     text = Figure(name="device\n", text="cpu\n", training="digits")
     one = judged(*three(reproduce=report(figures=(text, *odd, other, *figures), seconds=float("nan"))))

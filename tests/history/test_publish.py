@@ -1,14 +1,24 @@
 """The verb as a job starts it: a process, a server that remembers, real git, and what people and the runner read."""
 
+import contextlib
+import importlib
 import json
 import os
 import re
+import socketserver
 import subprocess
 import sys
+import threading
+import time
 
 import pytest
 
+from backburn.github import Actions
+from backburn.history.publish import Asked
+
 from .conftest import TOKEN, git, leave, lines, report, three
+
+wing = importlib.import_module("backburn.history.publish")  # the package has a function of that name
 
 
 @pytest.fixture
@@ -169,6 +179,56 @@ def test_a_night_of_another_branch_leaves_the_issues_alone(publish, github, arti
     assert [one["ref"] for one in lines(github.bare)] == ["refs/heads/main", "refs/heads/try"]
 
 
+def test_an_earlier_night_that_is_run_again_leaves_the_issues_alone(publish, github, artifacts):
+    leave(artifacts, *three(reproduce=report(said="no")))
+    publish("--result", "failure", GITHUB_RUN_ID="9")
+    leave(artifacts, *three())
+    done = publish("--result", "success", GITHUB_RUN_ID="7", GITHUB_RUN_ATTEMPT="2")
+    assert (done.returncode, done.outputs["issues"]) == (0, "0") and len(github.open_issues()) == 1
+    assert "issues: left alone, they tell of a later night, run 9" in done.stdout
+    publish("--result", "success", GITHUB_RUN_ID="9", GITHUB_RUN_ATTEMPT="2")
+    assert github.open_issues() == {} and len(lines(github.bare)) == 3
+
+
+@pytest.mark.parametrize("slow", ["git", "api"])
+def test_a_server_that_never_ends_its_answer_wears_nobody_out(artifacts, github, monkeypatch, tmp_path, slow):
+    """A byte every now and then: no time limit of a socket sees that."""
+    leave(artifacts, *three(reproduce=report(said="no")))
+    monkeypatch.setattr(wing, "PATIENCE", 1.0)
+    asked = Asked(
+        folder=artifacts, expect=(), result="success", rehearsal=False, stages=("unit", "reproduce", "profile")
+    )
+    said = []
+    with dribbling() as url:
+        environ = github.environ(**{"git": {"SERVER_URL": url}, "api": {"API_URL": url}}[slow])
+        started = time.monotonic()
+        done = wing.publish(asked, Actions(), said.append, environ)
+    assert time.monotonic() - started < 10 and not done.ok
+    (trouble,) = done.troubles
+    assert "no end after 1 s" in trouble[1]
+    assert len(github.issues) == (slow == "git") and bool(git(github.bare, "for-each-ref")) == (slow == "api")
+
+
+@contextlib.contextmanager
+def dribbling():
+    """A server that says a letter of its head ten times a second."""
+    over = threading.Event()
+
+    class Handler(socketserver.BaseRequestHandler):
+        def handle(self):
+            self.request.sendall(b"HTTP/1.1 200 OK\r\nX-Slow: ")
+            with contextlib.suppress(OSError):
+                while not over.wait(0.1):
+                    self.request.sendall(b"x")
+
+    with socketserver.ThreadingTCPServer(("127.0.0.1", 0), Handler) as server:
+        server.daemon_threads = True
+        threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_address[1]}"
+        over.set()
+        server.shutdown()
+
+
 def test_a_full_disk_keeps_the_line_in_the_log(publish, github, artifacts, full):
     leave(artifacts, *three())
     done = publish("--result", "success", TMPDIR=str(full))
@@ -194,7 +254,7 @@ class TestAskedWrongly:
 def test_what_a_training_wrote_gives_no_order_to_the_runner(publish, github, artifacts):
     evil = "x\n::add-mask::a\n::error::mine\n##[set-env name=PATH]/evil\n\n::stop-commands::x\nEOF"
     leave(artifacts, *three(reproduce=report(said=evil), profile=report("profile", interrupted=evil, said=evil)))
-    (artifacts / "a\n::error::b").mkdir()
+    (artifacts / "unit-\n::error::b").mkdir()
     done = publish("--result", "failure")
     assert done.returncode == 3 and len(done.told) == 2
     assert all(one.startswith("::error title=backburn publish::no verdict: ") for one in done.told)

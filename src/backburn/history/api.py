@@ -56,7 +56,7 @@ class Api:
         return self.ask("GET", f"{path}?{urllib.parse.urlencode(query)}" if query else path)
 
     def pages(self, path: str, **query: str | int) -> Iterator[Any]:
-        """Every entry of a list."""
+        """Every entry of a list. Raises Unjudged where it does not end: ours may be among the rest."""
         for page in range(1, PAGES + 1):
             entries = self.get(path, **query, per_page=100, page=page)
             if not isinstance(entries, list):
@@ -64,6 +64,7 @@ class Api:
             yield from entries
             if len(entries) < 100:
                 return
+        raise Unjudged(f"GET {path}: there are more than {PAGES * 100}")
 
     def default_branch(self) -> str:
         """The branch whose nights the issues tell."""

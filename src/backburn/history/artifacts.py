@@ -27,13 +27,18 @@ class Found:
 
 
 def read(folder: Path, stages: Sequence[str]) -> Found:
-    """Look through `folder`, one folder per artifact. `stages` are those that may report; nothing is raised."""
+    """Look through `folder`, one folder per artifact. `stages` are those that may report; nothing is raised.
+
+    An artifact that has neither a report nor the name of a stage is the project's own, and none of our business.
+    """
     artifacts = _artifacts(folder)
     if len(artifacts) > REPORTS:
         return Found(reports={}, refused=(f"refused: {len(artifacts)} artifacts, more than {REPORTS}",))
     reports: dict[str, list[Told]] = {}
     refused = []
     for artifact in artifacts:
+        if not _is_ours(artifact, stages):
+            continue
         try:
             one = _report(artifact, stages)
             reports.setdefault(one.stage, []).append(one)
@@ -49,6 +54,11 @@ def _artifacts(folder: Path) -> list[Path]:
         return sorted(folder.iterdir())
     except OSError:
         return []
+
+
+def _is_ours(artifact: Path, stages: Sequence[str]) -> bool:
+    named = artifact.name.partition("-")[0] in stages
+    return named or not os.path.isdir(artifact) or os.path.lexists(artifact / "report.json")
 
 
 def _report(artifact: Path, stages: Sequence[str]) -> Told:

@@ -6,6 +6,7 @@ import datetime
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Annotated, NamedTuple
 
 import msgspec
 
@@ -19,10 +20,20 @@ LABEL = "backburn"
 AGAIN = datetime.timedelta(days=14)  # closed for less, an issue is re-opened: one trouble, one thread
 ROWS = 40  # of the table: GitHub takes 65 536 characters, and a row has at most 700
 _MARKER = re.compile(r"<!-- backburn: ([a-z]+ failed|no verdict)(?: \[([A-Za-z0-9_-]+)\])? -->")
-_STATE = re.compile(r"<!-- nights: (\d{1,9}), run: (\d{1,18}), cause: (\S*) -->")
+_STATE = re.compile(r"<!-- nights: (\d{1,9}), run: (\d{1,18}), cause: (\S*?)(?:, workflow: (\S+))? -->")
+_WANTING = ("no reference", "another environment")  # what a candidate mends, as references.comparable says it
 _MARKS = {Verdict.PASS: "✅", Verdict.FAIL: "❌", Verdict.UNJUDGED: "⚠️", Verdict.SKIP: "➖"}
 
 Key = tuple[str, str]  # (kind, training)
+
+
+class State(NamedTuple):
+    """What the body of an issue keeps for the next night: nights in a row, the last one's run, cause and workflow."""
+
+    nights: int = 0
+    run: int = 0
+    cause: str = ""
+    workflow: str = ""
 
 
 class Issue(msgspec.Struct, frozen=True, kw_only=True):
@@ -31,7 +42,7 @@ class Issue(msgspec.Struct, frozen=True, kw_only=True):
     number: int
     state: str
     body: str | None = None
-    closed_at: datetime.datetime | None = None
+    closed_at: Annotated[datetime.datetime, msgspec.Meta(tz=True)] | None = None
     pull_request: dict[str, object] | None = None
 
     @property
@@ -41,10 +52,10 @@ class Issue(msgspec.Struct, frozen=True, kw_only=True):
         return (found[1], found[2] or "") if found and self.pull_request is None else None
 
     @property
-    def told(self) -> tuple[int, int, str]:
-        """Nights in a row, the last one's run, and its cause, as the body has them."""
+    def told(self) -> State:
+        """What the last night wrote into the body; nothing where somebody took it out."""
         found = _STATE.search(self.body or "")
-        return (int(found[1]), int(found[2]), found[3]) if found else (0, 0, "")
+        return State(int(found[1]), int(found[2]), found[3], found[4] or "") if found else State()
 
 
 class Change(msgspec.Struct, frozen=True, kw_only=True):
@@ -112,6 +123,12 @@ class Nightly:
         judged = {(NO_VERDICT, part.training) for _, part in parts} | {(NO_VERDICT, "")}
         return (passed | judged) - self.troubles.keys()
 
+    def outlives(self, issue: Issue) -> bool:
+        """Whether this workflow told of that training, and knows it no more: renamed, or taken out."""
+        trainings = {part.training for told in self.reports.values() for part in told.parts} - {""}
+        here = issue.told.workflow == _word(self.night.workflow) and not self.night.problems
+        return bool(here and trainings and issue.key and issue.key[1] and issue.key[1] not in trainings)
+
 
 def known(api: Api, now: datetime.datetime) -> list[Issue]:
     """The issues under our label: all that are open, and those closed so lately that they may be opened again."""
@@ -132,12 +149,8 @@ def plan(nightly: Nightly, issues: Iterable[Issue], now: datetime.datetime) -> I
             by_key.setdefault(issue.key, []).append(issue)
     for key, cause in nightly.troubles.items():
         yield from _trouble(nightly, key, cause, by_key.get(key, []), now)
-    for key in sorted(nightly.over & by_key.keys()):
-        yield from (
-            Change(do="close", title=_title(key), number=one.number, comment=f"Over with {nightly.page}.")
-            for one in by_key[key]
-            if one.state == "open"
-        )
+    for key in sorted(by_key):
+        yield from _ended(nightly, key, by_key[key])
 
 
 def carry_out(api: Api, changes: Sequence[Change]) -> None:
@@ -171,15 +184,26 @@ def _trouble(
         yield Change(do="open", title=title, body=_body(nightly, key, cause, 1))
         return
     one = lasting[0] if lasting else late[-1]
-    nights, run, before = one.told
-    count = nights + (run != nightly.run.id) if lasting else 1
+    before = one.told
+    count = before.nights + (before.run != nightly.run.id) if lasting else 1
     news = f"Again, with {nightly.page}: {_said(cause)}" if not lasting else ""
-    if lasting and before != _slug(cause):
+    if lasting and before.cause != _slug(cause):
         news = f"Another cause since {nightly.page}: {_said(cause)}"
     body = _body(nightly, key, cause, max(1, count))
     yield Change(do="update" if lasting else "reopen", title=title, number=one.number, body=body, comment=news)
     for other in lasting[1:]:
         yield Change(do="close", title=title, number=other.number, comment=f"The same as #{one.number}.")
+
+
+def _ended(nightly: Nightly, key: Key, issues: Sequence[Issue]) -> Iterator[Change]:
+    for one in (one for one in issues if one.state == "open"):
+        if key in nightly.over:
+            said = f"Over with {nightly.page}."
+        elif nightly.outlives(one):
+            said = f"No stage of {nightly.page} knows this training any more."
+        else:
+            continue
+        yield Change(do="close", title=_title(key), number=one.number, comment=said)
 
 
 def _title(key: Key) -> str:
@@ -190,13 +214,14 @@ def _title(key: Key) -> str:
 
 def _body(nightly: Nightly, key: Key, cause: Cause, nights: int) -> str:
     kind, training = key
+    wanting = _wanting(nightly, cause, training)
     lasts = f"{nights} nights in a row" if nights > 1 else "the first night"
     blocks = [
         f"<!-- backburn: {kind}{f' [{training}]' if training else ''} -->\n"
-        f"<!-- nights: {nights}, run: {nightly.run.id}, cause: {_slug(cause)} -->",
+        f"<!-- nights: {nights}, run: {nightly.run.id}, cause: {_slug(cause)}, workflow: {_word(nightly.night.workflow)} -->",
         _said(cause),
-        f"**What to do:** {code(cause.hint)}" if cause.hint else "",
-        _next(cause, training),
+        f"**What to do:** {code(cause.hint)}" if cause.hint and not wanting else "",
+        _next(nightly, cause, training, wanting),
         nightly.table if nightly.reports else "",
         f"{nightly.about}, {lasts}.",
         "Kept by `backburn publish`, which closes it when it is over.",
@@ -209,20 +234,35 @@ def _said(cause: Cause) -> str:
     return f"**{code(cause.check)}** {code(cause.said, 1000)}{where}" if cause.check else code(cause.said, 1000)
 
 
-def _next(cause: Cause, training: str) -> str:
+def _wanting(nightly: Nightly, cause: Cause, training: str) -> list[str]:
+    """The stages that a candidate of this night may help; none where something else stands first."""
+    told = [
+        (one.stage, part.cause) for one in nightly.reports.values() for part in one.parts if part.training == training
+    ]
+    stages = [stage for stage, each in told if each and each.said.startswith(_WANTING)]
+    return stages if cause.said.startswith(_WANTING) else []
+
+
+def _next(nightly: Nightly, cause: Cause, training: str, wanting: Sequence[str]) -> str:
     """The likely next step, by the check's own words."""
     stage = cause.check.partition("/")[0]
     if not re.fullmatch(r"[a-z]+", stage):
         return "Look at the run: a stage did not come to its end, or its artifact is missing."
     again = f"`backburn {stage}{f' {training}' if training else ''}` asks the same on a machine of yours."
-    if cause.said.startswith(("no reference", "another environment")):
-        return f"If this machine is the one to compare with: `backburn bless {stage} <candidate.json>`. {again}"
-    return again
+    if not wanting:
+        return again
+    fetch = f"`gh run download {nightly.run.id}`, look at each `candidate.json`"
+    bless = " and ".join(f"`backburn bless {one} <candidate.json>`" for one in wanting)
+    return f"If this machine is the one to compare with: {fetch}, then {bless}. {again}"
 
 
 def _slug(cause: Cause) -> str:
     """The check's name (without one, the problem) as a comment in HTML can hold it."""
-    return re.sub(r"[^A-Za-z0-9/._]+", "-", cause.check or cause.said)[:100] or "-"
+    return _word(cause.check or cause.said)
+
+
+def _word(text: str) -> str:
+    return re.sub(r"[^A-Za-z0-9/._]+", "-", text)[:100] or "-"
 
 
 def _row(stage: str, part: Part) -> list[str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime
 import math
 import re
+import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -201,7 +202,8 @@ def _cause(outcomes: Sequence[Outcome]) -> Cause:
 
 
 def _numbers(figures: Sequence[Figure]) -> dict[str, float | int]:
-    finite = [one for one in figures if one.value is not None and math.isfinite(one.value)]
+    # Not math.isfinite, which raises for an int beyond the floats.
+    finite = [one for one in figures if one.value is not None and abs(one.value) <= sys.float_info.max]
     return {line(one.name, 80): one.value for one in finite[:FIGURES] if one.value is not None}
 
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime
 import os
 import re
+import signal
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,6 +25,7 @@ from .night import NO_VERDICT, Night, Run, conclude, dumps, night
 
 FOLDER = Path("build", "backburn")
 TOKEN = "BACKBURN_TOKEN"  # noqa: S105
+PATIENCE = 240.0  # seconds, for git and for the issues each: the job has ten minutes, and must end with a word
 _MARKS = {"pass": "✅", "fail": "❌", "unjudged": "⚠️", NO_VERDICT: "⚠️"}
 
 Say = Callable[[str], None]
@@ -83,7 +86,8 @@ def publish(asked: Asked, actions: Actions, say: Say, environ: Mapping[str, str]
     troubles = [*_append(nightly.night, remote, say)]
     changes: tuple[Change, ...] = ()
     try:
-        changes = _rehearse_issues(nightly, now) if api is None else _keep_issues(nightly, api, now)
+        with _patience():
+            changes = _rehearse_issues(nightly, now) if api is None else _keep_issues(nightly, api, now)
     except Disabled:
         troubles.append((Level.WARNING, "this repository has no issues: the night is on the branch alone"))
     except _NotHere as reason:
@@ -101,7 +105,7 @@ def publish(asked: Asked, actions: Actions, say: Say, environ: Mapping[str, str]
 
 
 class _NotHere(Exception):
-    """The night is of a branch whose state the issues do not tell."""
+    """The issues do not tell of this night: it is of another branch, or a later one has been told."""
 
 
 def _served(environ: Mapping[str, str]) -> tuple[branch.Remote, Api]:
@@ -137,18 +141,39 @@ def _read(asked: Asked, run: Run, now: datetime.datetime) -> Nightly:
 
 def _append(one: Night, remote: branch.Remote, say: Say) -> Iterator[Trouble]:
     try:
-        new = branch.append(one, remote)
+        with _patience():
+            new = branch.append(one, remote)
     except (Unjudged, OSError) as error:
         yield Level.ERROR, _sentence(error)
         return
     say(f"history: appended to {branch.BRANCH}" if new else f"history: {branch.BRANCH} has this run already")
 
 
+@contextlib.contextmanager
+def _patience() -> Iterator[None]:
+    """Raise Unjudged in what takes longer: the time limit of a socket begins anew with every byte."""
+
+    def late(*_: object) -> None:
+        raise Unjudged(f"no end after {PATIENCE:.0f} s")
+
+    before = signal.signal(signal.SIGALRM, late)
+    signal.setitimer(signal.ITIMER_REAL, PATIENCE)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+
+
 def _keep_issues(nightly: Nightly, api: Api, now: datetime.datetime) -> tuple[Change, ...]:
     main = f"refs/heads/{api.default_branch()}"
     if nightly.run.ref != main:
         raise _NotHere(f"issues: left alone, they tell of {main}")
-    changes = tuple(issues.plan(nightly, issues.known(api, now), now))
+    ours = [one for one in issues.known(api, now) if one.key]
+    later = max((one.told.run for one in ours), default=0)
+    if later > nightly.run.id:
+        raise _NotHere(f"issues: left alone, they tell of a later night, run {later}")
+    changes = tuple(issues.plan(nightly, ours, now))
     issues.carry_out(api, changes)
     return changes
 
