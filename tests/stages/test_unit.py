@@ -12,7 +12,7 @@ from backburn import pipeline
 from backburn.config import Seconds
 from backburn.errors import UserError
 from backburn.junit import Test
-from backburn.report import Level, Verdict
+from backburn.report import Level, Verdict, overall
 from backburn.stages import unit
 from backburn.stages.unit import Config, Evidence
 
@@ -268,6 +268,28 @@ def test_nothing_that_ran_is_not_a_pass(ask, files, given, said):
     outcome = outcomes["tests-were-collected"]
     assert outcome.verdict is Verdict.UNJUDGED and said in outcome.unjudged
     assert outcomes["tests-pass"].verdict is Verdict.SKIP
+
+
+@pytest.mark.parametrize(
+    ("event", "files", "selected", "verdict"),
+    [
+        ("schedule", {}, "gpu", Verdict.SKIP),
+        ("workflow_dispatch", {}, "gpu", Verdict.SKIP),
+        ("push", {}, "gpu", Verdict.UNJUDGED),
+        ("schedule", {"tests/test_add.py": ""}, "", Verdict.UNJUDGED),
+    ],
+)
+def test_a_nightly_of_a_project_that_leaves_nothing_to_it_does_not_nag(
+    ask, monkeypatch, event, files, selected, verdict
+):
+    monkeypatch.setenv("GITHUB_ACTIONS", "true")
+    monkeypatch.setenv("GITHUB_EVENT_NAME", event)
+    _, outcomes = ask(SOUND_FILES | files, doctest=False, select=selected)
+    assert outcomes["tests-were-collected"].verdict is verdict
+    assert verdict is not Verdict.SKIP or outcomes["tests-were-collected"].skipped == "no test is selected by 'gpu'"
+    assert overall(one.verdict for one in outcomes.values()) is (
+        Verdict.PASS if verdict is Verdict.SKIP else Verdict.UNJUDGED
+    )
 
 
 def test_a_plugin_that_fails_the_session_is_heard(ask):
