@@ -218,7 +218,8 @@ def _body(nightly: Nightly, key: Key, cause: Cause, nights: int) -> str:
     lasts = f"{nights} nights in a row" if nights > 1 else "the first night"
     blocks = [
         f"<!-- backburn: {kind}{f' [{training}]' if training else ''} -->\n"
-        f"<!-- nights: {nights}, run: {nightly.run.id}, cause: {_slug(cause)}, workflow: {_word(nightly.night.workflow)} -->",
+        f"<!-- nights: {nights}, run: {nightly.run.id}, cause: {_slug(cause)},"
+        f" workflow: {_word(nightly.night.workflow)} -->",
         _said(cause),
         f"**What to do:** {code(cause.hint)}" if cause.hint and not wanting else "",
         _next(nightly, cause, training, wanting),
@@ -236,10 +237,9 @@ def _said(cause: Cause) -> str:
 
 def _wanting(nightly: Nightly, cause: Cause, training: str) -> list[str]:
     """The stages that a candidate of this night may help; none where something else stands first."""
-    told = [
-        (one.stage, part.cause) for one in nightly.reports.values() for part in one.parts if part.training == training
-    ]
-    stages = [stage for stage, each in told if each and each.said.startswith(_WANTING)]
+    parts = [(told.stage, part) for told in nightly.reports.values() for part in told.parts]
+    causes = [(stage, part.cause) for stage, part in parts if part.training == training]
+    stages = [stage for stage, each in causes if each and each.said.startswith(_WANTING)]
     return stages if cause.said.startswith(_WANTING) else []
 
 
