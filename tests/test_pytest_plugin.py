@@ -120,6 +120,17 @@ def test_an_interrupt_ends_pytest(project, pytester):
     assert child.returncode == pytest.ExitCode.INTERRUPTED
 
 
+def test_two_that_ask_at_once_take_turns(pytester):
+    """As pytest-xdist's workers do: each is a pytest of its own."""
+    pytester.makepyprojecttoml(PROJECT)
+    pytester.makepyfile(train="import time\ntime.sleep(2)\n")
+    pytester.makepyfile(test_it="def test_it(memorize):\n    memorize('net')\n")
+    command = [sys.executable, "-m", "pytest", "-q", "-rs", "test_it.py"]
+    both = [subprocess.Popen(command, cwd=pytester.path, stdout=subprocess.PIPE, text=True) for _ in range(2)]
+    said = [one.communicate(timeout=60)[0] for one in both]
+    assert all("unjudged: no Trainer.fit was seen" in one for one in said), said
+
+
 def test_a_pytest_that_asks_nothing_loads_nothing(pytester):
     pytester.makepyfile(test_it="""
         import sys

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import os
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
@@ -65,9 +68,21 @@ def _report(stage: str, root: Path, trainings: tuple[str, ...], given: dict[str,
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("PATH", str(Path(sys.executable).parent), prepend=os.pathsep)
         try:
-            return pipeline.run(stage, asked)[0]
+            with _in_turn(root):
+                return pipeline.run(stage, asked)[0]
         except UserError as error:
             return pytest.fail(f"backburn {stage}: {error}", pytrace=False)
+
+
+@contextlib.contextmanager
+def _in_turn(root: Path) -> Iterator[None]:
+    """Wait for another pytest that asks here: pytest-xdist's workers share the folder, and the GPU."""
+    number = os.open(root, os.O_RDONLY)  # the folder itself is the lock: nothing is written, and it ends with us
+    try:
+        fcntl.flock(number, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(number)
 
 
 def _conclude(report: Report, unjudged: str) -> Report:

@@ -125,6 +125,11 @@ def test_a_concurrency_that_stands_in_two_places_is_cut_once():
     assert workflow.local(text) == "on: push\nconcurrency: &c {group: g, }\njobs: {one: {concurrency: *c}}\n"
 
 
+def test_a_word_that_stands_elsewhere_is_cut_where_it_is_said():
+    text = "name: &q max\non: push\nconcurrency: {queue: *q, group: g}\njobs: {}\n"
+    assert workflow.local(text) == "name: &q max\non: push\nconcurrency: { group: g}\njobs: {}\n"
+
+
 def test_what_is_no_yaml_is_left_for_whoever_reads_it():
     assert workflow.local("concurrency: {queue: max\n") == "concurrency: {queue: max\n"
 

@@ -93,7 +93,14 @@ def _queues(text: str) -> set[tuple[int, int]]:
         return set()  # whoever parses it says so
     jobs = [job for _, one in _pairs(root, "jobs") for _, job in _pairs(one)]
     groups = [group for node in (root, *jobs) for _, group in _pairs(node, "concurrency")]
-    return {(key.start_mark.index, value.end_mark.index) for group in groups for key, value in _pairs(group, "queue")}
+    said = [(key, value) for group in groups for key, value in _pairs(group, "queue")]
+    return {(key.start_mark.index, _end(text, key.end_mark.index, value.end_mark.index)) for key, value in said}
+
+
+def _end(text: str, key: int, value: int) -> int:
+    """Where a value ends: that of an alias is where its anchor lies, above the key."""
+    alias = re.compile(r"\s*:\s*\*[^\s,}]+").match(text, key)
+    return alias.end() if alias else value
 
 
 def _pairs(node: yaml.Node | None, name: str = "") -> Iterator[tuple[yaml.Node, yaml.Node]]:
