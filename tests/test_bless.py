@@ -131,6 +131,16 @@ def test_without_a_commit_there_is_nothing_to_bless(root, tmp_path):
     assert "there is no commit here" in refused(root, file)
 
 
+def test_what_is_no_candidate_is_told_what_one_is(root, tmp_path):
+    report = tmp_path / "report.json"
+    report.write_text('{"kind": "report", "schema": 1}')
+    for file, said in ((Path("digits"), "no such file or folder"), (report, "got 'report'")):
+        with pytest.raises(UserError, match=said) as caught:
+            blessed(root, file)
+        assert "FILE is a candidate.json" in caught.value.hint
+        assert ("--training digits" in caught.value.hint) is (file == Path("digits"))
+
+
 def test_an_ancestor_of_head_is_taken_and_the_files_that_differ_are_named(root, tmp_path):
     file = lay(candidate(root), tmp_path / "candidate.json")
     blessed(root, file)
@@ -172,7 +182,7 @@ def test_a_folder_of_artifacts_holds_many_and_one_bad_one_stops_all(root, tmp_pa
         root, tmp_path / "down" / "z", trainings=("other",)
     )
     (tmp_path / "empty").mkdir()
-    assert "Found: none." in refused(root, tmp_path / "empty")
+    assert "Found: no candidate.json at all." in refused(root, tmp_path / "empty")
 
 
 def test_a_reference_that_cannot_be_read_is_refused_before_anything_runs(root, tmp_path):
@@ -324,7 +334,7 @@ def test_the_first_one_is_shown_alone(root, tmp_path):
     assert "reproduce digits on cpu-avx2: 5 runs at" in text and "; the first" in text
     assert "before" not in text
     assert "0.902 ± 0.0016" in text
-    assert "… 86 more of loss@" in text
+    assert "… 86 more of loss@" in text and "loss@89 " in text  # the last steps
     assert "git add" in text and "references/reproduce/digits/cpu-avx2.json" in text
 
 
@@ -338,6 +348,7 @@ def test_old_and_new_stand_side_by_side_and_what_moved_most_first(root, tmp_path
     text = shown(blessed(root, lay(now, file)))
     assert row(text, "loss@89") == ["loss@89", "0.531236", "±", "0.016", "0.631236", "±", "0.016", "+18.82%", "+6.3"]
     assert "loss@1 " not in text  # it moved least
+    assert row(text, "… 86 more of loss@")[-2:] == ["no", "more"]
     assert row(text, "final f1") == ["final", "f1", "-", "0.5", "new"]
     assert row(text, "final accuracy")[-2:] == ["-", "gone"]
     assert row(text, "steps") == ["steps", "100", "110", "+10.00%"]
@@ -356,7 +367,8 @@ def test_nothing_moved_is_seen_at_a_glance(root, tmp_path):
     blessed(root, file)
     text = shown(blessed(root, file))
     assert "%" not in text and "environment" not in text
-    assert "… 89 more of loss@, none of which moved" in text
+    assert row(text, "… 89 more of loss@")[-1] == "none"
+    assert all(len(line) <= 80 for line in shown(blessed(root, file), width=80).splitlines()[1:5])  # nothing is folded
 
 
 @pytest.mark.parametrize(

@@ -165,7 +165,7 @@ def test_the_same_environment_is_comparable_whatever_is_soft():
             Found(reference=SOUND),
             msgspec.structs.replace(CPU, hard={"torch": "2.13.0", "cuda": "13"}),
             "another environment than the reference's: cuda: - → 13; threads: 2 → -; torch: 2.12.0 → 2.13.0",
-            "cuda: - → 13\nthreads: 2 → -\ntorch: 2.12.0 → 2.13.0",
+            "",  # the sentence has them all
         ),
         (
             Found(reference=SOUND),

@@ -26,6 +26,7 @@ _LISTED = 5  # of files, figures and candidates in a message; the rest is counte
 _WHOLE = 5  # members up to which a family of figures (`loss@1`, `loss@2` …) is shown whole
 _MOST_MOVED = 3  # of a larger one
 _DIFFERENCES = 12  # of one kind (environment, settings, data) that are shown
+_A_FILE = f"FILE is a {pipeline.CANDIDATE}, or a folder that holds some: a downloaded artifact."
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -88,8 +89,11 @@ def _head(root: Path) -> str:
 
 def _given(file: Path, asked: Asked) -> tuple[Reference, ...]:
     """The candidates in a file or folder, of this stage and of the trainings that were asked for."""
+    if not file.exists():
+        hint = f"{_A_FILE} A training is named by an option: --training {file}"
+        raise UserError("there is no such file or folder", where=str(file), hint=hint)
     paths = sorted(file.rglob(pipeline.CANDIDATE)) if file.is_dir() else [file]
-    found = [references.load(path) for path in paths]
+    found = [references.load(path, mend=_A_FILE) for path in paths]
     mine = [one for one in found if one.stage == asked.stage and one.training in (asked.trainings or [one.training])]
     places = [references.path_of(one, Path()).as_posix() for one in mine]
     twice = sorted({place for place in places if places.count(place) > 1})
@@ -97,7 +101,7 @@ def _given(file: Path, asked: Asked) -> tuple[Reference, ...]:
         raise UserError(f"more than one candidate for {_some(twice)}", where=str(file), hint="Name one of the files.")
     missing = sorted({*asked.trainings} - {one.training for one in mine})
     if missing or not mine:
-        there = _some([f"{one.stage} {one.training}" for one in found]) or "none"
+        there = _some([f"{one.stage} {one.training}" for one in found]) or f"no {pipeline.CANDIDATE} at all"
         of = f" of {_some(missing)}" if missing else ""
         raise UserError(f"no candidate for {asked.stage}{of} is there", where=str(file), hint=f"Found: {there}.")
     return tuple(mine)
@@ -260,14 +264,15 @@ def _table(one: Blessed) -> Any:
     columns = ("figure", "before", "now", "change", "in sds") if one.old else ("figure", "now")
     for name in columns:
         table.add_column(name, justify="left" if name == "figure" else "right", overflow="fold")
-    for row in _rows(one):
-        words = row.words() if isinstance(row, _Row) else (row, "", "", "", "")
+    for words in _rows(one):
         table.add_row(*(f"  {words[0]}", *words[1:]) if one.old else (f"  {words[0]}", words[2]))
     return table
 
 
-def _rows(one: Blessed) -> Iterator[_Row | str]:
-    """Of each family of figures the ones that moved most (the first time: the last ones), the rest counted."""
+def _rows(one: Blessed) -> Iterator[tuple[str, str, str, str, str]]:
+    """Of each family of figures the ones that moved most (the first time: the last steps, or what is largest), the
+    rest counted.
+    """
     families: dict[str, list[_Row]] = {}
     old = one.old.figures if one.old else {}
     for name in sorted({*old, *one.new.figures}, key=references.natural):
@@ -275,13 +280,13 @@ def _rows(one: Blessed) -> Iterator[_Row | str]:
         families.setdefault(family, []).append(_Row(name=name, old=old.get(name, ()), new=one.new.runs(name)))
     for family, rows in families.items():
         if len(rows) <= _WHOLE:
-            yield from rows
+            yield from (row.words() for row in rows)
             continue
-        far = sorted(range(len(rows)), key=lambda place: (abs(rows[place].change), place))[-_MOST_MOVED:]
+        sizes = [0 if "@" in family else max(row.new or row.old) for row in rows]
+        far = sorted(range(len(rows)), key=lambda place: (abs(rows[place].change), sizes[place], place))[-_MOST_MOVED:]
         shown = [place for place in sorted(far) if rows[place].change]
-        yield from (rows[place] for place in shown)
-        less = ", which moved less" if shown else ", none of which moved"
-        yield f"… {len(rows) - len(shown)} more of {_plain(family)}{less if one.old else ''}"
+        yield from (rows[place].words() for place in shown)
+        yield f"… {len(rows) - len(shown)} more of {_plain(family)}", "", "", "no more" if shown else "none", ""
 
 
 def _beside(one: Blessed) -> Iterator[str]:

@@ -36,6 +36,14 @@ def cli() -> None:
     """Test machine-learning code in CI: each verb asks one question about the project and names the cause."""
 
 
+_FOLDER = click.option(
+    "-C",
+    "--working-directory",
+    envvar="BACKBURN_WORKING_DIRECTORY",
+    type=click.Path(exists=True, file_okay=False, path_type=Path),
+    default=".",
+    help="The project's folder. [default: this one]",
+)
 _OF_TRAININGS = (
     click.argument("trainings", metavar="[TRAINING]...", nargs=-1),
     click.option(
@@ -90,14 +98,7 @@ def _stage_command(name: str, stage: catalog.Stage) -> click.Command:
 
 
 _COMMON = (
-    click.option(
-        "-C",
-        "--working-directory",
-        envvar="BACKBURN_WORKING_DIRECTORY",
-        type=click.Path(exists=True, file_okay=False, path_type=Path),
-        default=".",
-        help="The project's folder. [default: this one]",
-    ),
+    _FOLDER,
     click.option("--json", "as_json", is_flag=True, help="One JSON document on stdout, all else on stderr."),
     click.option(
         "--unjudged",
@@ -114,8 +115,8 @@ for _name, _stage in catalog.STAGES.items():
 
 
 @cli.command(short_help="Do the project's own workflows pass here, before they are pushed?")
-@click.argument("workflows", metavar="[push|gpu|FILE]...", nargs=-1)
-@click.option("-C", "--working-directory", type=click.Path(exists=True, file_okay=False, path_type=Path), default=".")
+@click.argument("workflows", metavar="[push|gpu|nightly|FILE]...", nargs=-1)
+@_FOLDER
 @click.option("--dirty", is_flag=True, help="Overlay tracked changes that are not committed.")
 @click.option("--fork", is_flag=True, help="The event is a pull request from a fork.")
 @click.option("--event", metavar="NAME", default="", help="The event to rehearse. [default: from `on:`]")
@@ -138,8 +139,8 @@ def rehearse(working_directory: Path, workflows: tuple[str, ...], **options: Any
 
 @cli.command(short_help="What are later trainings held against?")
 @click.argument("stage", type=click.Choice([*catalog.REFERENCED]))
-@click.argument("file", metavar="[FILE]", required=False, type=click.Path(exists=True, path_type=Path))
-@click.option("-C", "--working-directory", type=click.Path(exists=True, file_okay=False, path_type=Path), default=".")
+@click.argument("file", metavar="[FILE]", required=False, type=click.Path(path_type=Path))
+@_FOLDER
 @click.option("--training", "trainings", metavar="NAME", multiple=True, help="Only this one. May be repeated.")
 @click.option("--reason", metavar="TEXT", default="", help="Why, for those who read the reference.")
 def bless(working_directory: Path, stage: str, file: Path | None, trainings: tuple[str, ...], reason: str) -> int:
@@ -172,8 +173,14 @@ def bless(working_directory: Path, stage: str, file: Path | None, trainings: tup
     metavar="STAGES",
     help="Stages that must have reported.",
 )
-@click.option("--result", envvar="BACKBURN_RESULT", default="", help="How the job that trained ended.")
-@click.option("--rehearsal", envvar="BACKBURN_REHEARSAL", is_flag=True, hidden=True)
+@click.option(
+    "--result",
+    envvar="BACKBURN_RESULT",
+    default="",
+    metavar="RESULT",
+    help="How the job that trained ended: success, failure, cancelled or skipped.",
+)
+@click.option("--rehearsal", envvar="BACKBURN_REHEARSAL", is_flag=True, help="Send nothing; the line stays here.")
 def publish(folder: Path, expect: str, result: str, rehearsal: bool) -> int:
     """What did the nights say?
 

@@ -15,6 +15,7 @@ from .errors import Unjudged, UserError
 
 FOLDER = Path("references")
 _MEND = "Take it back by git, or delete it and bless again."
+_LISTED = 3  # differences in a sentence
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")  # of a folder or file: a candidate may come from anywhere
 
 
@@ -90,20 +91,22 @@ def known(root: Path, stage: str, training: str) -> dict[str, Reference]:
     return found
 
 
-def load(path: Path) -> Reference:
-    """One reference or candidate. Raises UserError for a missing, corrupt, foreign or newer file, and says which."""
+def load(path: Path, mend: str = _MEND) -> Reference:
+    """One reference or candidate. Raises UserError for a missing, corrupt, foreign or newer file, and says which;
+    `mend` is what to do about it.
+    """
     try:
         one = evidence.load(path, Reference)
     except UserError as error:
-        hint = error.hint if "newer" in error.problem else _MEND
+        hint = error.hint if "newer" in error.problem else mend
         raise UserError(error.problem, where=error.where, hint=hint) from error
     for name in (one.stage, one.training, one.machine.hardware):
         if not _NAME.fullmatch(name):
-            raise UserError(f"{name!r} cannot be part of a reference's path", where=str(path), hint=_MEND)
+            raise UserError(f"{name!r} cannot be part of a reference's path", where=str(path), hint=mend)
     short = [name for name, values in one.figures.items() if len(values) != len(one.seeds)]
     if short:
         said = f"{short[0]!r} has not one value for each of {len(one.seeds)} seeds"
-        raise UserError(said, where=str(path), hint=_MEND)
+        raise UserError(said, where=str(path), hint=mend)
     return one
 
 
@@ -114,18 +117,18 @@ def find(known_ones: Mapping[str, Reference], hardware: str) -> Found:
 
 def comparable(found: Found, machine: Machine, stage: str) -> Reference:
     """The reference, where this machine may be held against it. Raises Unjudged with the difference printed."""
-    again = f"Look at candidate.json in the evidence, then: backburn bless {stage} <candidate.json>"
+    look = f"Look at candidate.json in the evidence, then `backburn bless {stage}`"
+    again = f"{look}; of a run in CI, download the artifact and name its folder behind it."
     reference = found.reference
     if reference is None:
         there = f"; there is one for {', '.join(found.others)}" if found.others else ""
         raise Unjudged(f"no reference for {machine.hardware}{there}", hint=again)
     changed = differences(reference.machine.hard, machine.hard)
     if changed:
-        listed = "\n".join(changed)
         raise Unjudged(
-            f"another environment than the reference's: {'; '.join(changed[:3])}{' …' if len(changed) > 3 else ''}",
+            f"another environment than the reference's: {'; '.join(changed[:_LISTED])}{' …' if len(changed) > _LISTED else ''}",
             hint=again,
-            detail=listed,
+            detail="\n".join(changed) if len(changed) > _LISTED else "",
         )
     return reference
 

@@ -101,5 +101,5 @@ def _next(report: Report, look: Look) -> str:
     first = report.worst_first[0] if report.outcomes else None
     if first is None or first.verdict in (Verdict.PASS, Verdict.SKIP):
         return f"  Next: nothing to mend. Report: {folder}/report.json"
-    do = "mend" if first.verdict is Verdict.FAIL else "see what keeps from judging"
-    return f"  Next: {do} {first.check}, then `{again}`. Evidence: {folder}/"
+    do = f"mend {first.check}" if first.verdict is Verdict.FAIL else f"see why {first.check} could not be judged"
+    return f"  Next: {do}, then `{again}`. Evidence: {folder}/"
