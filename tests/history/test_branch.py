@@ -68,7 +68,7 @@ def put(bare, tmp_path, **files):
         git(work, "checkout", "-q", "--orphan", "backburn-history")
     for name, content in files.items():
         path = work / name.replace("__", "/")
-        path.parent.mkdir(exist_ok=True)
+        path.parent.mkdir(parents=True, exist_ok=True)
         path.symlink_to(content) if isinstance(content, os.PathLike) else path.write_bytes(content)
     git(work, "add", ".")
     git(work, "commit", "-q", "-m", "by hand")
@@ -96,6 +96,17 @@ def test_a_link_on_the_branch_is_not_followed(bare, remote, tmp_path):
     assert git(bare, "show", "backburn-history:other.txt") == "kept"
     assert target.read_text() == "mine\n"
     assert git(bare, "ls-tree", "backburn-history", "nights/").startswith("100644 blob")
+
+
+@pytest.mark.parametrize("name", ["nights", "README.md__x", "nights__2026-11.jsonl__x"])
+def test_what_stands_in_the_way_is_not_replaced_and_the_way_out_is_said(bare, remote, tmp_path, name):
+    put(bare, tmp_path, **{"other.txt": b"kept", name: b"mine"})
+    with pytest.raises(Unjudged, match="after attempt 1: .*a file and as a directory") as error:
+        append(night(1), remote)
+    assert "delete the branch" in error.value.hint
+    assert git(bare, "show", f"backburn-history:{name.replace('__', '/')}") == "mine"
+    git(bare, "branch", "-D", "backburn-history")
+    assert append(night(1), remote)
 
 
 def moving(monkeypatch, times, then):

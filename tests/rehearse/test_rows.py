@@ -209,6 +209,13 @@ def test_a_job_past_its_limit_failed_and_what_it_took_along_is_unjudged(conclude
     assert made[1][0].detail == "epoch 3"
 
 
+def test_a_stage_that_passed_before_its_job_timed_out_is_told_no_step_that_failed(conclude):
+    late = leg(outcome="failure", timed_out=True, artifacts={"1"})
+    made = conclude(f"  one: {{{TWO}}}", late, reports={1: report("hygiene")})
+    assert [one[1:3] for one in brief(made)] == [("hygiene", "pass"), ("unit", "unjudged"), ("", "fail")]
+    assert {row.note for row in made[0]} == {""}
+
+
 def test_what_would_have_been_skipped_anyway_is_skipped_also_where_act_was_ended(conclude):
     late = leg(outcome="failure", timed_out=True)
     jobs = """  one: {timeout-minutes: 0.05}

@@ -35,7 +35,7 @@ _QUIET = {"GIT_TERMINAL_PROMPT": "0", "LC_ALL": "C"}
 # What no second attempt mends.
 _FINAL = re.compile(
     r"not found|does not exist|does not appear to be|error: 40[13]|[Aa]uthentication|could not read Username"
-    r"|[Pp]ermission|No space left|protected"
+    r"|[Pp]ermission|No space left|protected|both a file and as a directory|bad file"
 )
 
 Pause = Callable[[int], None]
@@ -95,7 +95,10 @@ def append(night: Night, remote: Remote, wait: Pause = pause) -> bool:
                 said = str(error)
             if _FINAL.search(said):
                 break
-    hint = f"It takes `permissions: contents: write`, and a rule set that lets this workflow push to {BRANCH}."
+    hint = (
+        f"It takes `permissions: contents: write`, and a rule set that lets this workflow push to {BRANCH}. "
+        "Where something else lies there, delete the branch: the next night begins it anew."
+    )
     raise Unjudged(f"the night is not on the branch {BRANCH}, after attempt {attempt + 1}: {said}", hint=hint)
 
 

@@ -199,7 +199,7 @@ def _stages(told: Told, job: Job) -> list[str]:
 
 def _row(told: Told, leg: Leg, verdict: Verdict, headline: str, *, stage: str) -> Row:
     note = ""
-    if leg.outcome == "failure" and verdict is Verdict.PASS:
+    if leg.failed and leg.outcome == "failure" and verdict is Verdict.PASS:
         note = f"the job failed in: {leg.failed}"
     seconds = (leg.ended or leg.started) - leg.started
     return Row(
