@@ -295,6 +295,35 @@ class TestRehearsal:
         assert len(lines(place / "build" / "backburn" / "publish" / "history.git")) == 2
 
 
+@pytest.mark.parametrize("at", ["GET ", "POST /labels", "POST /issues", "PATCH /issues/1"])
+def test_killed_anywhere_the_next_night_mends_it(place, artifacts, github, monkeypatch, at):
+    """SIGKILL after the server did what it was asked to, and before it could say so."""
+    command = [sys.executable, "-m", "backburn", "publish", str(artifacts), "--result", "failure"]
+    children, answer = [], github.answer
+
+    def start(run):
+        leave(artifacts, *three(reproduce=report(said="no")))
+        env = os.environ | github.environ(RUN_ID=run)
+        children.append(subprocess.Popen(command, cwd=place, env=env, stdout=subprocess.DEVNULL))
+        return children[-1].wait(60)
+
+    def deadly(method, path, query, body):
+        said = answer(method, path, query, body)
+        if f"{method} {path}" == at:
+            children[-1].kill()
+        return said
+
+    if at.startswith("PATCH"):
+        assert start("1") == 0
+    monkeypatch.setattr(github, "answer", deadly)
+    assert start("2") == -9
+    monkeypatch.setattr(github, "answer", answer)
+    assert start("3") == 0
+    assert [one["run"] for one in lines(github.bare)][-2:] == [2, 3]
+    assert list(github.open_issues()) == ["nightly: reproduce failed [digits]"] and len(github.issues) == 1
+    assert "run: 3" in github.issues[0]["body"] and github.labels == {"backburn"}
+
+
 def test_two_nights_at_once_both_land(place, artifacts, github):
     leave(artifacts, *three())
     command = [sys.executable, "-m", "backburn", "publish", str(artifacts), "--result", "success"]
