@@ -28,6 +28,7 @@ FLOORS = {
     "references": 1.1,
     "comparison": 1.2,
     "counts": 1.2,
+    "timings": 1,
     "linters": 1,
     "junit": 1,
     "git": 1.2,

@@ -4,12 +4,9 @@ from backburn import counts
 from backburn.references import Machine, Reference
 
 
-def reference(unsteady="", **figures):
-    named = {name.replace("_", " ", 1): (value, value) for name, value in figures.items()}
-    settings = {"unsteady": unsteady} if unsteady else {}
-    return Reference(
-        stage="profile", training="it", machine=Machine(hardware="cpu"), seeds=(0, 1), figures=named, settings=settings
-    )
+def reference(**figures):
+    named = {name.replace("_", " ", 1): runs if type(runs) is tuple else (runs, runs) for name, runs in figures.items()}
+    return Reference(stage="profile", training="it", machine=Machine(hardware="cpu"), seeds=(0, 1), figures=named)
 
 
 def test_a_difference_is_one_more_or_one_less_and_what_is_missing_is_none():
@@ -25,11 +22,25 @@ def test_the_count_nearest_to_the_reference_is_told_and_between_two_is_no_differ
     assert [(one.name, one.now) for one in counts.changes(counted, known, "ops")] == [("up", 7), ("down", 3)]
 
 
-def test_what_the_reference_calls_unsteady_is_no_difference():
-    known = reference(unsteady="ops a, ops b", ops_c=1)
-    assert counts.left_out(known) == {"ops a", "ops b"}
-    assert [one.name for one in counts.changes([{"ops a": 9, "ops b": 9, "ops c": 2}], known, "ops")] == ["c"]
-    assert counts.left_out(reference()) == set()
+def test_what_another_seed_changes_may_be_half_as_much_again():
+    known = reference(ops_a=(10, 20), ops_b=(0, 4), ops_c=(20, 10))
+    for now, rise in ((30, 0), (31, 11), (7, 0), (6, -4)):
+        changes = counts.changes([{"ops a": now, "ops b": 6, "ops c": now}], known, "ops")
+        assert [(one.name, one.rise) for one in changes] == ([("a", rise), ("c", rise)] if rise else [])
+
+
+def test_a_finding_for_each_phase_and_those_fewer_than_its_steps_are_notices():
+    moved = {"p a": 3, "p b": 6, "validation a": 2, "data a": -9, "p with gradient": 1}
+    changed = [counts.Change("ops", name, max(0, -by), max(0, by)) for name, by in moved.items()]
+    found = list(counts.rises(changed, {"": 10, "validation": 2}))
+    assert [(one.level, one.message) for one in found] == [
+        ("notice", "p: a 0 → 3 (+3), b 0 → 6 (+6), with gradient 0 → 1 (+1)"),
+        ("error", "validation: a 0 → 2 (+2)"),
+    ]
+    assert [one.level for one in counts.rises(changed, {"": 9, "validation": 3})] == ["error", "notice"]
+    (win,) = counts.falls("operations", changed)
+    assert (win.level, win.message) == ("notice", "fewer operations than in the reference: data a 9 → 0 (-9)")
+    assert not list(counts.falls("operations", changed[:2]))
 
 
 def test_a_timed_figure_is_nothing_counted():
@@ -42,9 +53,9 @@ def test_how_many_autograd_recorded_comes_last():
     assert [one.name for one in changes] == ["a", "f with gradient"]
 
 
-def test_unsteady_is_what_differs_or_is_not_in_every_count():
-    assert counts.unsteady([{"a@13": 1, "a@8": 1, "b": 1}, {"a@13": 2, "b": 1}]) == ["a@8", "a@13"]
-    assert counts.unsteady([{"a": 1}]) == counts.unsteady([]) == []
+def test_what_differs_or_is_not_in_every_count_varies():
+    assert counts.varying([{"a@13": 1, "a@8": 1, "b": 1}, {"a@13": 2, "b": 1}]) == ["a@8", "a@13"]
+    assert counts.varying([{"a": 1}]) == counts.varying([]) == []
 
 
 def test_the_first_few_are_named_and_the_rest_counted():

@@ -10,7 +10,7 @@ from backburn.stages import profile
 
 from . import trainings as t
 
-SETTINGS = {"pass": "count", "steps": 8, "timed": 6, "warmup": 3, "seed": 42, "trace": ""}
+SETTINGS = {"pass": "count", "steps": 8, "timed": 6, "warmup": 3, "seed": 42, "shift": 0, "trace": ""}
 SETTINGS |= {"require_gpu": False, "rehearsal": False}
 QUIET = {"accelerator": "cpu", "max_epochs": 5, "enable_progress_bar": False}
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+from collections.abc import Callable
 from typing import Any
 
 from . import channel, machine, seeds
@@ -13,6 +14,15 @@ from .trainer import UNWANTED, UNWANTED_IN_FIT, expect_gpu, on_one_device, take_
 ENDS = True  # the process, once the answer is there
 
 
+def watched(asked: channel.Asked) -> dict[str, Callable[[Any], None]]:
+    """What sets seeds, where the same steps are counted under others."""
+    return seeds.of(_shift(asked)).homes if _shift(asked) else {}
+
+
+def _shift(asked: channel.Asked) -> int:
+    return int(asked.settings["shift"])
+
+
 def callback(asked: channel.Asked, package: str) -> Any:
     """The probe as a Callback of `package` ("lightning.pytorch" or "pytorch_lightning")."""
     base = importlib.import_module(f"{package}.callbacks").Callback
@@ -21,7 +31,7 @@ def callback(asked: channel.Asked, package: str) -> Any:
 
 def seed_all(asked: channel.Asked) -> None:
     """Seed what draws random numbers, so that a count does not depend on luck; a script's own seed comes later."""
-    seeds.seed_all(int(asked.settings["seed"]))
+    seeds.of(_shift(asked)).seed_all(int(asked.settings["seed"]))
 
 
 def overridden(asked: channel.Asked, given: dict[str, Any]) -> dict[str, Any]:

@@ -24,8 +24,8 @@ class Timing:
         self.here = pl_module.device
         self.warmup, self.last = warmup, warmup + timed
         self.now = clock(self.here)
-        self.moments: list[tuple[int, float, float]] = []  # epoch, start and end of each step
-        self.started = 0.0
+        self.moments: list[tuple[int, float, float, float]] = []  # epoch, start and end of each step, busy
+        self.started = self.worked = 0.0
         self.epoch = self.in_epoch = 0
         self.about: dict[str, Any] = {}
         self.profile: Any = None
@@ -42,11 +42,11 @@ class Timing:
     def before_step(self, batch: Any) -> None:
         """A step begins: its batch is on the device."""
         self.in_epoch += 1
-        self.started = self.now()
+        self.started, self.worked = self.now(), time.thread_time()
 
     def after_step(self) -> None:
         """It is over."""
-        self.moments.append((self.epoch, self.started, self.now()))
+        self.moments.append((self.epoch, self.started, self.now(), time.thread_time() - self.worked))
         if len(self.moments) == self.warmup:
             self._begin()
         elif len(self.moments) == self.last:
@@ -95,17 +95,23 @@ class Timing:
         if self.profile is None:
             return
         self.profile.stop()
-        with contextlib.suppress(OSError, RuntimeError):  # a full disk takes the trace, not the times
+        try:
             self.profile.export_chrome_trace(self.path)
             self.trace = os.path.basename(self.path)
+        except (OSError, RuntimeError):  # a full disk takes the trace, not the times: they need what it took of it
+            with contextlib.suppress(OSError):
+                os.remove(self.path)
         self.profile = None
 
     def record(self) -> dict[str, Any]:
-        """Plain data. A wait is from the end of a step to the start of the next in the same epoch."""
+        """Plain data. A wait is from the end of a step to the start of the next in the same epoch; busy is what the
+        main thread worked of a step, which others on the machine hardly change.
+        """
         timed = range(self.warmup, min(self.last, len(self.moments)))
         pairs = [(self.moments[one - 1], self.moments[one]) for one in timed if one]
         return self.about | {
             "steps": [self.moments[one][2] - self.moments[one][1] for one in timed],
+            "busy": [self.moments[one][3] for one in timed],
             "waits": [here[1] - before[2] for before, here in pairs if before[0] == here[0]],
             "trace": self.trace,
         }

@@ -6,17 +6,14 @@ reference is one more on any machine at any load, and once timed, where a differ
 
 from __future__ import annotations
 
-import math
 import shutil
-import statistics
 import time
-from collections.abc import Iterator, Mapping
-from itertools import groupby
+from collections.abc import Iterator
 from pathlib import Path
 
 import msgspec
 
-from .. import counts, environment, evidence, references, training
+from .. import comparison, counts, environment, evidence, references, timings, training
 from ..config import Seconds, Training, words
 from ..errors import Skip, Unjudged
 from ..references import Found, Machine, Reference
@@ -50,9 +47,10 @@ class Told(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     """What the probe saw in one pass. `ended`: profiled, cut (the training ended itself before), exception, no-gpu.
 
     `workload` says what is trained (steps, items, parameters), `operations` counts `<phase> <operation>` and `flops`
-    floating-point operations by phase: whole numbers, of the counting pass. Of the timing pass are `steps`
-    and `waits` (seconds of each step, and of waiting for its batch), `sections` (Lightning's SimpleProfiler: action ->
-    calls, seconds) and `trace`, the name of a file beside the evidence. Memory is in bytes; `peak_memory` is CUDA's.
+    floating-point operations by phase: whole numbers, of the counting pass. Of the timing pass are `steps`, `busy` and
+    `waits` (seconds of each step, of the main thread's work in it, and of waiting for its batch), `sections`
+    (Lightning's SimpleProfiler: action -> calls, seconds) and `trace`, the name of a file beside the evidence. Memory
+    is in bytes; `peak_memory` is CUDA's.
     """
 
     ended: str
@@ -61,6 +59,7 @@ class Told(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     flops: dict[str, int] = {}
     compiled: bool = False
     steps: tuple[float, ...] = ()
+    busy: tuple[float, ...] = ()
     waits: tuple[float, ...] = ()
     sections: dict[str, tuple[int, float]] = {}
     trace: str = ""
@@ -97,8 +96,26 @@ class Evidence(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 
     @property
     def settings(self) -> dict[str, str]:
-        """What was set, word by word; the timing pass loads its data as the training does."""
-        return {key: value for one in self.told[:2] if one for key, value in one.settings.items()}
+        """What was set, word by word; what another pass has otherwise, a run's own name say, is not held."""
+        return comparison.steady([one.settings for one in self.told if one and one.settings] or [{}])
+
+    @property
+    def figures(self) -> list[dict[str, int]]:
+        """What each pass counted, under the names that a reference has."""
+        counted = [{kind: getattr(one, kind) for kind in counts.KINDS} for one in self.counted]
+        return [{f"{kind} {name}": one[kind][name] for kind in one for name in one[kind]} for one in counted]
+
+    @property
+    def times(self) -> dict[str, float]:
+        """The figures of the timing pass; none where no step was timed. What a busy machine changes least of a step is,
+        on a CPU, what the main thread worked.
+        """
+        told = self.timed
+        if told is None or not told.steps:
+            return {}
+        least = told.busy if told.device.startswith("cpu") else told.steps
+        memory = {"peak memory": told.peak_memory, "resident memory": told.resident_memory}
+        return timings.figures(told.steps, told.waits, least) | memory
 
 
 def gather(config: Config, root: Path, out: Path) -> Evidence:
@@ -116,7 +133,7 @@ def gather(config: Config, root: Path, out: Path) -> Evidence:
         if told and told.machine:
             seen = msgspec.structs.replace(seen, found=references.find(known, told.machine.hardware))
     if seen.timed:
-        (out / "sections.txt").write_text(_table(seen.timed.sections), encoding="utf-8")
+        (out / "sections.txt").write_text(timings.table(seen.timed.sections), encoding="utf-8")
     on_cpu = any(one and one.device.startswith("cpu") for one in seen.told)
     return msgspec.structs.replace(seen, rehearsed=config.rehearsal and config.require_gpu and on_cpu)
 
@@ -126,7 +143,8 @@ def _run(
 ) -> tuple[training.Ended, Told | None]:
     """One pass; its scratch folder is gone afterwards."""
     settings = {one: getattr(config, one) for one in ("steps", "timed", "warmup", "seed", "require_gpu", "rehearsal")}
-    own = {"pass": "time", "trace": str(out / "trace.json.gz")} if name == "time" else {"pass": "count", "trace": ""}
+    trace = str(out / "trace.json.gz") if name == "time" else ""
+    own = {"pass": "time" if trace else "count", "trace": trace, "shift": int(name == "again")}
     try:
         ended = training.start(
             config.training,
@@ -156,19 +174,10 @@ def _is_next(seen: Evidence, config: Config, left: float) -> bool:
     if len(seen.ended) == 1:
         return True
     try:
-        differs = bool(counts.changes(_figures(seen), _reference(seen, config), "workload", "operations", "flops"))
+        differs = bool(_changes(seen, config, *counts.KINDS))
     except Unjudged:
         differs = True
     return (config.candidate or differs) and left >= 2 * seen.ended[0].seconds
-
-
-def _table(sections: Mapping[str, tuple[int, float]]) -> str:
-    """Lightning's sections, longest first."""
-    longest, width = max((one[1] for one in sections.values()), default=0.0), max(map(len, sections), default=6)
-    lines = [f"{'action':{width}}     calls     seconds   share of the longest (they nest)"]
-    for action, (calls, seconds) in sorted(sections.items(), key=lambda one: -one[1][1]):
-        lines.append(f"{action:{width}}  {calls:8,}  {seconds:10.6f}  {seconds / longest if longest else 0:6.1%}")
-    return "\n".join(lines) + "\n"
 
 
 def training_ran(seen: Evidence, config: Config) -> Iterator[Finding]:
@@ -209,22 +218,26 @@ def on_gpu(seen: Evidence, config: Config) -> Iterator[Finding]:
 
 @after(on_gpu)
 def counts_are_steady(seen: Evidence, config: Config) -> Iterator[Finding]:
-    """The same steps counted twice give the same numbers (a warning)."""
+    """The same steps under another seed give the same numbers (a notice)."""
     if len(seen.counted) < 2:
         raise Skip("counted once")
-    before = counts.left_out(seen.found.reference) if seen.found.reference else set()
-    if moved := [name for name in counts.unsteady(_figures(seen)) if name not in before]:
-        message = f"two counts of the same steps differ: {counts.listed(moved)}"
-        hint = "Sizes or branches that depend on random numbers without a seed? A reference leaves these figures out."
-        yield Finding(message=message, level=Level.WARNING, hint=hint, detail=counts.in_full(moved))
+    before = seen.found.reference.figures if seen.found.reference else {}
+    known = {name for name, runs in before.items() if len({*runs}) > 1}
+    if moved := [name for name in counts.varying(seen.figures) if name not in known]:
+        message = f"another seed gives other counts: {counts.listed(moved)}"
+        hint = "Texts of any length, random branches? Of these only what is half as much again is held to be a rise."
+        yield Finding(message=message, level=Level.NOTICE, hint=hint, detail=counts.in_full(moved))
 
 
 @after(on_gpu)
 def reference_is_comparable(seen: Evidence, config: Config) -> Iterator[Finding]:
     """There is a reference for this hardware, counted in this environment."""
-    if changed := _causes(seen, _reference(seen, config)):
+    if changed := _causes(seen, _reference(seen, config), but=_UNTOLD):
         message = f"not all is as it was for the reference: {counts.listed(changed)}"
         yield Finding(message=message, level=Level.NOTICE, detail=counts.in_full(changed))
+
+
+_UNTOLD = ("kernel", "processor", "memory")  # a hosted runner has others each night; no count depends on them
 
 
 def _reference(seen: Evidence, config: Config) -> Reference:
@@ -245,154 +258,98 @@ def _asked(config: Config) -> dict[str, str]:
     return {"profile.steps": str(config.steps), "profile.args": " ".join(words(config.args))}
 
 
-def _causes(seen: Evidence, reference: Reference) -> tuple[str, ...]:
+def _changes(seen: Evidence, config: Config, *kinds: str) -> list[counts.Change]:
+    return counts.changes(seen.figures, _reference(seen, config), *kinds)
+
+
+def _causes(seen: Evidence, reference: Reference, but: tuple[str, ...] = ()) -> tuple[str, ...]:
     """What may explain a difference: the training's settings first, then what is soft of the machine."""
-    told = {key: value for key, value in reference.settings.items() if key[:8] != "profile." and key != counts.UNSTEADY}
-    machine = seen.counted[0].machine
-    return references.differences(told, seen.settings) + references.differences(
-        reference.machine.soft, machine.soft if machine else {}
-    )
+    told, machine = seen.settings, seen.counted[0].machine
+    other = comparison.differences(reference, told, {}, reference.seeds[0], machine.soft if machine else {})
+    lines = [line for one in other if "setting" in one.said or "machine" in one.said for line in one.lines]
+    return tuple(line for line in lines if line[:8] != "profile." and line.partition(":")[0] not in but)
 
 
-def _hint(seen: Evidence, reference: Reference, *first: str) -> str:
-    """What to look at, the likely cause, and the way out where the difference is meant."""
-    changed = _causes(seen, reference)
+def _explained(seen: Evidence, config: Config, *findings: Finding | None) -> Iterator[Finding]:
+    """The findings, and in their hints the likely cause and the way out where a difference is meant."""
+    changed = _causes(seen, _reference(seen, config))
     cause = (f"Likely: {counts.listed(changed)}.",) if changed else ()
-    return " ".join((*filter(None, first), *cause, "If it is meant: backburn bless profile."))
-
-
-def _figures(seen: Evidence) -> list[dict[str, int]]:
-    """What each pass counted, under the names that a reference has."""
-    kinds = ("workload", "operations", "flops")
-    return [{f"{kind} {name}": n for kind in kinds for name, n in getattr(one, kind).items()} for one in seen.counted]
+    for one in filter(None, findings):
+        hint = " ".join((one.hint, *cause, "If it is meant: backburn bless profile."))
+        yield msgspec.structs.replace(one, hint=hint)
 
 
 @after(reference_is_comparable)
 def workload_is_the_same(seen: Evidence, config: Config) -> Iterator[Finding]:
     """As many steps, items and parameters are trained as in the reference."""
-    reference = _reference(seen, config)
-    if changed := counts.changes(_figures(seen), reference, "workload"):
-        first = "A loader, a batch size, a frozen layer, an argument of the Trainer?"
+    if changed := _changes(seen, config, "workload"):
         message = f"what is trained differs: {counts.listed(changed)}"
-        yield Finding(message=message, hint=_hint(seen, reference, first), detail=counts.in_full(changed))
+        hint = "A loader, a batch size, a frozen layer, an argument of the Trainer?"
+        yield from _explained(seen, config, Finding(message=message, hint=hint, detail=counts.in_full(changed)))
 
 
 @after(workload_is_the_same)
 def operations_do_not_rise(seen: Evidence, config: Config) -> Iterator[Finding]:
     """No phase of the training takes more operations than in the reference."""
-    reference = _reference(seen, config)
+    changed = _changes(seen, config, "operations")
     if not all(one.operations for one in seen.counted):
         raise Unjudged("no operation was counted")
     if any(one.compiled for one in seen.counted):
         message = "this training is compiled; its operations were counted without compilation"
         yield Finding(message=message, level=Level.NOTICE)
-    changed = counts.changes(_figures(seen), reference, "operations")
-    rises = sorted((one for one in changed if one.rise > 0), key=_phase)
-    for phase, some in groupby(rises, key=_phase):
-        lines = [one._replace(name=one.name.partition(" ")[2]) for one in some]
-        hint = _hint(seen, reference, *_looks(phase, {one.name: one.before for one in lines}))
-        yield Finding(message=f"{phase}: {counts.listed(lines)}", hint=hint, detail=counts.in_full(lines))
-    yield from _falls("operations", changed)
-
-
-def _phase(one: counts.Change) -> str:
-    return one.name.partition(" ")[0]
-
-
-def _looks(phase: str, before: Mapping[str, int]) -> Iterator[str]:
-    """What to look for, where the operations that rose say it."""
-    if phase == "validation" and before.get(counts.RECORDED) == 0:
-        yield "no_grad is lost in validation: look for enable_grad() and inference_mode=False."
-    if "aten._local_scalar_dense" in before:
-        yield "_local_scalar_dense is .item(), float() or a branch on a tensor: each waits for the GPU."
-    yield "trace.json.gz shows what calls them."
-
-
-def _falls(what: str, changed: list[counts.Change]) -> Iterator[Finding]:
-    """A win is told once, and is never an error."""
-    if falls := [one for one in reversed(changed) if one.rise < 0]:
-        message = f"fewer {what} than in the reference: {counts.listed(falls)}"
-        hint = "Bless the win, so that it is not lost again unseen: backburn bless profile."
-        yield Finding(message=message, level=Level.NOTICE, hint=hint, detail=counts.in_full(falls))
+    did = seen.counted[0].workload
+    steps = {"": did.get("training batches", 1), "validation": did.get("validation steps", 1)}
+    yield from _explained(seen, config, *counts.rises(changed, steps))
+    yield from counts.falls("operations", changed)
 
 
 @after(workload_is_the_same)
 def flops_do_not_rise(seen: Evidence, config: Config) -> Iterator[Finding]:
     """No phase of the training takes more floating-point operations than in the reference."""
-    reference = _reference(seen, config)
-    changed = counts.changes(_figures(seen), reference, "flops")
+    changed = _changes(seen, config, "flops")
     if rises := [one for one in changed if one.rise > 0]:
-        first = "More padding, larger layers, a second forward, activations computed again?"
         message = f"more floating-point operations: {counts.listed(rises)}"
-        yield Finding(message=message, hint=_hint(seen, reference, first), detail=counts.in_full(rises))
-    yield from _falls("floating-point operations", changed)
+        hint = "More padding, larger layers, a second forward, activations computed again?"
+        yield from _explained(seen, config, Finding(message=message, hint=hint, detail=counts.in_full(rises)))
+    yield from counts.falls("floating-point operations", changed)
 
 
 @after(workload_is_the_same)
 def memory_does_not_rise(seen: Evidence, config: Config) -> Iterator[Finding]:
     """The GPU's peak memory is at most 2 % over the reference's."""
-    before, now = _pair(seen, config, "peak memory")
-    if not now:
-        raise Unjudged("the peak memory is missing") if before else Skip("no CUDA memory was used")
-    if not now <= 1.02 * before:
-        first = "Graphs kept in a list, a lost no_grad, a wider type?"
-        message = f"peak memory {before / 2**20:,.1f} → {now / 2**20:,.1f} MiB"
-        yield Finding(message=message, hint=_hint(seen, _reference(seen, config), first))
+    if _pair(seen, config, "peak memory") == (0, 0):
+        raise Skip("no CUDA memory was used")
+    yield from _limited(seen, config, timings.PEAK)
 
 
 @after(workload_is_the_same)
 def step_time(seen: Evidence, config: Config) -> Iterator[Finding]:
-    """The quicker steps take at most 1.5 times as long as in the reference (a warning)."""
-    before, now = _pair(seen, config, "quick step seconds")
-    if not now <= 1.5 * before:
-        first = "Only a warning: on a busy machine the same code took 10 % longer in 11 to 44 % of single runs."
-        yield _warning(f"a quick step takes {1000 * before:.4g} → {1000 * now:.4g} ms", first, seen, config)
+    """The quickest step takes at most twice as long as in the reference (a warning)."""
+    yield from _limited(seen, config, timings.STEP)
 
 
 @after(workload_is_the_same)
 def waiting_share(seen: Evidence, config: Config) -> Iterator[Finding]:
     """The share of time between steps is at most 0.2 over the reference's (a warning)."""
-    before, now = _pair(seen, config, "waiting share")
-    if not now <= before + 0.2:
-        first = "Slower data, fewer workers, a long callback? See sections.txt."
-        yield _warning(f"between the steps went {before:.0%} → {now:.0%} of the time", first, seen, config)
+    yield from _limited(seen, config, timings.WAITING)
 
 
 @after(workload_is_the_same)
 def resident_memory(seen: Evidence, config: Config) -> Iterator[Finding]:
     """The process's own memory is at most 1.25 times the reference's (a warning)."""
-    before, now = _pair(seen, config, "resident memory")
-    if not now <= 1.25 * before:
-        first = "Data held in memory, more than before?"
-        yield _warning(f"resident memory {before / 2**20:,.0f} → {now / 2**20:,.0f} MiB", first, seen, config)
+    yield from _limited(seen, config, timings.RESIDENT)
 
 
-def _warning(message: str, first: str, seen: Evidence, config: Config) -> Finding:
-    return Finding(message=message, level=Level.WARNING, hint=_hint(seen, _reference(seen, config), first))
+def _limited(seen: Evidence, config: Config, limit: timings.Limit) -> Iterator[Finding]:
+    yield from _explained(seen, config, limit.finding(*_pair(seen, config, limit.figure)))
 
 
 def _pair(seen: Evidence, config: Config, name: str) -> tuple[float, float]:
     """A figure of the timing pass, before and now. Raises Unjudged where one is missing."""
-    before, now = _reference(seen, config).runs(name), _timing(seen.timed).get(name)
-    if not before or now is None:
-        raise Unjudged(f"no {name} in the {'timing pass' if now is None else 'reference'}")
+    before, now = _reference(seen, config).runs(name), seen.times.get(name)
+    if not before or now is None or (name == "peak memory" and before[0] and not now):
+        raise Unjudged(f"no {name} in the {'reference' if now and not before else 'timing pass'}")
     return before[0], now
-
-
-def _timing(told: Told | None) -> dict[str, float]:
-    """The figures of the timing pass, under the names that a reference has; none where no step was timed. A tenth of
-    the steps are quicker than the quick one: a busy machine moves the median far more (docs, "Why time only warns").
-    """
-    if told is None or not told.steps:
-        return {}
-    waited = math.fsum(told.waits)
-    return {
-        "step seconds": statistics.median(told.steps),
-        "quick step seconds": sorted(told.steps)[(len(told.steps) - 1) // 10],
-        "waiting share": waited / (waited + math.fsum(told.steps)),
-        "peak memory": told.peak_memory,
-        "resident memory": told.resident_memory,
-    }
 
 
 def measured(seen: Evidence) -> tuple[Figure | Curve, ...]:
@@ -400,14 +357,14 @@ def measured(seen: Evidence) -> tuple[Figure | Curve, ...]:
     seconds = Figure(name="seconds", value=round(sum(one.seconds for one in seen.ended), 2), unit="s")
     if not seen.counted or seen.timed is None or not seen.timed.steps:
         return (seconds,)
-    told, timing, found = seen.counted[0], _timing(seen.timed), seen.found.reference
+    told, times, found = seen.counted[0], seen.times, seen.found.reference
     workload = ("trainable parameters", "optimizer steps", "validation steps", "loader items")
     operations = sum(value for name, value in told.operations.items() if not name.endswith(counts.RECORDED))
     device = f"{told.device} (rehearsal)" if seen.rehearsed else told.device
     reference = f"{found.machine.hardware}, {found.commit[:7]}, {found.date}" if found else "none for this hardware"
     return (
-        Figure(name="step time", value=round(1000 * timing["step seconds"], 3), unit="ms"),
-        Figure(name="waiting share", value=round(100 * timing["waiting share"], 1), unit="%"),
+        Figure(name="step time", value=round(1000 * times["step seconds"], 3), unit="ms"),
+        Figure(name="waiting share", value=round(100 * times["waiting share"], 1), unit="%"),
         Figure(name="operations", value=operations),
         Figure(name="flops", value=sum(told.flops.values())),
         *(Figure(name=name, value=told.workload.get(name)) for name in workload),
@@ -421,22 +378,21 @@ def measured(seen: Evidence) -> tuple[Figure | Curve, ...]:
 
 
 def candidate(seen: Evidence, config: Config) -> Reference | None:
-    """What a reference would be made of; None where nothing was counted. What differs between two counts is left out,
-    and named among the settings; what was timed once stands there for each count.
+    """What a reference would be made of; None where nothing was counted. What was timed once stands there for each
+    count.
     """
     machine = seen.counted[0].machine if seen.counted else None
     if machine is None:
         return None
-    unsteady = counts.unsteady(_figures(seen))
-    steady = {name: value for name, value in _figures(seen)[0].items() if name not in unsteady}
-    settings = seen.settings | _asked(config) | ({counts.UNSTEADY: ", ".join(unsteady)} if unsteady else {})
+    names = {name for one in seen.figures for name in one}
+    timed = {name: (value,) * len(seen.counted) for name, value in seen.times.items()}
     return Reference(
         stage="profile",
         training=config.training.name,
         machine=machine,
-        seeds=tuple(range(len(seen.counted))),
-        figures={name: (value,) * len(seen.counted) for name, value in (steady | _timing(seen.timed)).items()},
-        settings=settings,
+        seeds=tuple(config.seed + shift for shift in range(len(seen.counted))),
+        figures={name: tuple(one.get(name, 0) for one in seen.figures) for name in names} | timed,
+        settings=seen.settings | _asked(config),
     )
 
 
