@@ -125,10 +125,11 @@ def comparable(found: Found, machine: Machine, stage: str) -> Reference:
         raise Unjudged(f"no reference for {machine.hardware}{there}", hint=again)
     changed = differences(reference.machine.hard, machine.hard)
     if changed:
+        said, more = "; ".join(changed[:_LISTED]), len(changed) > _LISTED
         raise Unjudged(
-            f"another environment than the reference's: {'; '.join(changed[:_LISTED])}{' …' if len(changed) > _LISTED else ''}",
+            f"another environment than the reference's: {said}{' …' if more else ''}",
             hint=again,
-            detail="\n".join(changed) if len(changed) > _LISTED else "",
+            detail="\n".join(changed) if more else "",
         )
     return reference
 
