@@ -146,7 +146,8 @@ def _append(one: Night, remote: branch.Remote, say: Say) -> Iterator[Trouble]:
     except (Unjudged, OSError) as error:
         yield Level.ERROR, _sentence(error)
         return
-    say(f"history: appended to {branch.BRANCH}" if new else f"history: {branch.BRANCH} has this run already")
+    here = "" if remote.token else f" in {FOLDER / 'publish' / 'history.git'}, for a rehearsal"
+    say(f"history: appended to {branch.BRANCH}{here}" if new else f"history: {branch.BRANCH} has this run already")
 
 
 @contextlib.contextmanager
