@@ -235,6 +235,18 @@ def test_a_loss_that_was_only_logged_counts(tmp_path):
     assert read(tmp_path).losses == tuple((step, logged[step - 1]) for step in GRID[:5])
 
 
+class Validated(t.Manual):
+    def validation_step(self, batch, batch_idx):
+        self.log("val_loss", self.loss(*batch) + 100)
+
+
+def test_a_validations_loss_is_none_of_a_step(tmp_path):
+    seed()
+    made(tmp_path, callbacks=[]).fit(Validated(), t.loader(), t.loader(shuffle=False))
+    told = read(tmp_path)
+    assert told.validations["val_loss"][0][1] > 99 > max(value for _, value in told.losses + told.means)
+
+
 def test_of_two_optimizers_both_gradients_count(tmp_path):
     seed()
     squares = {}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Container
 from typing import Any
 
 
@@ -15,8 +16,12 @@ def returned(outputs: Any) -> Any:
     return loss.detach() if loss.numel() == 1 else loss.detach().float().mean()
 
 
-def logged(trainer: Any) -> tuple[str, float | None]:
-    """Names and sum of what was logged as a loss (`d_loss + g_loss`), where training_step returned none."""
+def logged(trainer: Any, read: Callable[[Any], Any] = float, apart_from: Container[str] = ()) -> tuple[str, Any]:
+    """Names and sum of what was logged as a loss (`d_loss + g_loss`), where training_step returned none.
+
+    `read` makes of each tensor what is added; `apart_from` are names that a validation logged.
+    """
     metrics = trainer.callback_metrics
-    names = sorted(name for name in metrics if "loss" in name.lower() and not name.endswith("_epoch"))
-    return " + ".join(names), float(sum(float(metrics[name]) for name in names)) if names else None
+    own = [name for name in metrics if "loss" in name.lower() and not name.endswith("_epoch")]
+    names = sorted(name for name in own if name not in apart_from)
+    return " + ".join(names), sum(read(metrics[name]) for name in names) if names else None

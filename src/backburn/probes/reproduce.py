@@ -11,7 +11,7 @@ import functools
 import importlib
 import math
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Container, Mapping
 from typing import Any
 
 from . import channel, machine, seeds
@@ -164,7 +164,7 @@ class Recorder:
         """The loss; at a step of the grid it is read."""
         seen = self.seen
         seen.steps = step = seen.steps + 1
-        loss = _loss(trainer, pl_module, outputs)
+        loss = _loss(trainer, pl_module, outputs, seen.validations)
         turn = seen.means.add(loss)
         if self.squares:
             seen.norms[step] = math.sqrt(sum(self.squares.values()))
@@ -273,11 +273,13 @@ def _is_validation(trainer: Any) -> bool:
     return trainer.state.fn == "fit" and not trainer.sanity_checking
 
 
-def _loss(trainer: Any, pl_module: Any, outputs: Any) -> Any:
-    """What training_step returned: a float where reading it costs nothing, else a tensor on its device; or None."""
+def _loss(trainer: Any, pl_module: Any, outputs: Any, validated: Container[str]) -> Any:
+    """What training_step returned, or logged: a float where reading it costs nothing, else a tensor on its device; or
+    None. What a validation logged (`validated`) is none of the step's.
+    """
     loss = returned(outputs)
     if not pl_module.automatic_optimization:
-        return logged(trainer)[1] if loss is None else _read(loss)
+        return logged(trainer, _read, validated)[1] if loss is None else _read(loss)
     # Lightning has divided it by the steps that are accumulated.
     return None if loss is None else _read(loss) * trainer.accumulate_grad_batches
 

@@ -386,7 +386,10 @@ def candidate(seen: Evidence, config: Config) -> Reference | None:
 def unfit(one: Reference, config: Config) -> Iterator[str]:
     """Why a candidate cannot become the reference, a sentence each."""
     if len(one.seeds) < config.seeds:
-        yield f"{len(one.seeds)} of {config.seeds} seeds; too few for what `seeds` in [tool.backburn.reproduce] claims"
+        yield (
+            f"{len(one.seeds)} of {config.seeds} seeds; too few for what `seeds` in [tool.backburn.reproduce] claims"
+            " (`backburn reproduce` says what became of the others)"
+        )
     runs = comparison.outcomes(one)
     if not any(runs):
         yield "it holds neither a loss nor a metric"
