@@ -95,8 +95,9 @@ def _looks(phase: str, before: Mapping[str, int]) -> Iterator[str]:
 
 
 def falls(what: str, changed: Sequence[Change]) -> Iterator[Finding]:
-    """A win is told once, and is never an error."""
-    if fewer := [one for one in reversed(changed) if one.rise < 0]:
+    """A win is told once, and is never an error. Beside a rise it is none: foreach is lost, a layer is another one."""
+    fewer = [one for one in reversed(changed) if one.rise < 0]
+    if fewer and len(fewer) == len(changed):
         message = f"fewer {what} than in the reference: {listed(fewer)}"
         hint = "A win: bless it, so that it is not lost again unseen."
         yield Finding(message=message, level=Level.NOTICE, hint=hint, detail=in_full(fewer))

@@ -191,3 +191,31 @@ def test_the_digits_of_the_template_count_the_same_in_another_process(bake, tmp_
     expected = {"steps per epoch": 22, "epochs": 20, "batch size": 64, "training batches": 8, "validation steps": 4}
     assert {key: first.workload[key] for key in expected} == expected
     assert first.operations["training_step aten.convolution"] == 16
+
+
+LENGTHS = """
+import torch
+from model import Net, pl
+
+pl.seed_everything(3)
+sizes = torch.randint(1, 60, (64,)).tolist()
+batches = [(torch.randn(size, 8), torch.randint(4, (size,))) for size in sizes]
+pl.Trainer(max_epochs=1).fit(Net(), torch.utils.data.DataLoader(batches, batch_size=None))
+"""
+
+
+def test_the_same_steps_under_another_seed_of_the_scripts_own(tmp_path):
+    told = []
+    for shift in (0, 0, 1):
+        out = tmp_path / str(len(told))
+        roads.write(out)
+        (out / "lightning" / "lengths.py").write_text(LENGTHS)
+        asked = {"stage": "profile", "settings": p.SETTINGS | {"shift": shift, "scratch": str(out)}}
+        environ = {"PYTHONPATH": str(training.ONPATH)}
+        environ[channel.VARIABLE] = json.dumps(asked | {"evidence": str(out / "probe.json")})
+        command = [sys.executable, "lengths.py"]
+        subprocess.run(command, cwd=out / "lightning", env=os.environ | NO_GPU | environ, check=True)
+        told.append(evidence.load(out / "probe.json", profile.Told))
+    first, same, other = told
+    assert first.operations == same.operations == other.operations
+    assert first.flops == same.flops != other.flops

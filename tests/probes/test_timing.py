@@ -35,6 +35,7 @@ def test_a_step_is_timed_without_the_warm_up_before_and_the_trace_behind_it(tmp_
     found = told(tmp_path, Slow(), trace=str(tmp_path / "trace.json.gz"))
     assert (found.ended, len(found.steps)) == ("profiled", 6)
     assert all(0.03 <= seconds < 1 for seconds in found.steps)
+    assert all(0 < worked <= seconds - 0.03 for worked, seconds in zip(found.busy, found.steps, strict=True))
     calls, seconds = found.sections["[Strategy]SingleDeviceStrategy.training_step"]
     assert calls == 6
     assert 0.03 * 6 <= seconds <= sum(found.steps)
@@ -85,6 +86,14 @@ def test_the_trace_is_of_three_steps_with_their_shapes(tmp_path):
 def test_without_room_for_the_trace_there_are_times(tmp_path):
     found = told(tmp_path, trace=str(tmp_path / "no" / "such" / "folder" / "trace.json.gz"))
     assert (found.ended, len(found.steps), found.trace) == ("profiled", 6, "")
+
+
+def test_a_trace_that_fills_the_disk_makes_room_for_the_times(tmp_path):
+    full = tmp_path / "trace.json.gz"
+    full.symlink_to("/dev/full")
+    found = told(tmp_path, trace=str(full))
+    assert (found.ended, len(found.steps), found.trace) == ("profiled", 6, "")
+    assert not full.is_symlink()
 
 
 class Leaving(pl.Callback):

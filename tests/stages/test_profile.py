@@ -39,9 +39,9 @@ SOUND = profile.Told(
     machine=CUDA,
 )
 TIMED = msgspec.structs.replace(
-    SOUND, workload={}, operations={}, flops={}, steps=(0.03, 0.01, 0.02), busy=(0.02, 0.004, 0.01), waits=(0.01, 0.01), trace="trace.json.gz",
-    sections={"run_training_epoch": (2, 1.0)}, peak_memory=100 * 2**20, resident_memory=200 * 2**20,
-    settings={"optimizer": "Adam"},
+    SOUND, workload={}, operations={}, flops={}, steps=(0.03, 0.01, 0.02), busy=(0.02, 0.004, 0.01),
+    waits=(0.01, 0.01), trace="trace.json.gz", sections={"run_training_epoch": (2, 1.0)},
+    peak_memory=100 * 2**20, resident_memory=200 * 2**20, settings={"optimizer": "Adam"},
 )  # fmt: skip
 CONFIG = profile.Config(training=Training(name="digits"), require_gpu=True)
 
@@ -188,6 +188,13 @@ def test_fewer_is_one_notice_to_bless():
 def test_the_hint_says_what_the_operation_means(operations, hint):
     (finding,) = judged(evidence(changed(SOUND, operations=operations), TIMED))["operations-do-not-rise"].findings
     assert hint in finding.hint
+
+
+def test_a_fall_beside_a_rise_is_no_win():
+    """A layer that is another one, foreach lost: what it took before is gone."""
+    swapped = {"training_step aten.addmm": None, "training_step aten.mm": 40}
+    outcome = judged(evidence(changed(SOUND, operations=swapped), TIMED))["operations-do-not-rise"]
+    assert [one.message for one in outcome.findings] == ["training_step: mm 0 → 40 (+40)"]
 
 
 def test_more_recorded_where_some_were_is_no_lost_no_grad():
