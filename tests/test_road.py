@@ -172,7 +172,10 @@ def test_the_sound_twin_is_green(blessed, tmp_path, workflow):
     assert set(promised) <= set(outputs(folder, workflow))
 
 
-@pytest.mark.parametrize("name", DEFECTS)
+SLOW = {"a loss that is summed", "no_grad lost in validation"}  # a nightly each; two others run with `make test`
+
+
+@pytest.mark.parametrize("name", [pytest.param(one, marks=[pytest.mark.slow] * (one in SLOW)) for one in DEFECTS])
 def test_a_defect_is_red_and_its_check_is_named_first(blessed, tmp_path, name):
     defect = DEFECTS[name]
     folder = plant(blessed, tmp_path / "digits", *defect.edits)
@@ -221,6 +224,7 @@ def newer(path, text):
     path.write_text(text.replace('"schema": 1', '"schema": 99'))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("change", "said"), [(cut, "not readable as JSON"), (newer, "schema 99 is newer")])
 def test_a_reference_that_cannot_be_read_is_no_verdict(blessed, tmp_path, change, said):
     folder = replanted(blessed, tmp_path / "digits", change)
@@ -230,6 +234,7 @@ def test_a_reference_that_cannot_be_read_is_no_verdict(blessed, tmp_path, change
     assert night(folder)["verdict"] == "no verdict"
 
 
+@pytest.mark.slow
 def test_the_reference_of_another_machine_is_no_pass(blessed, tmp_path):
     def moved(path, text):
         path.unlink()
