@@ -9,7 +9,7 @@ from backburn import timings
 
 def test_figures_of_steps_and_waits():
     assert timings.figures((0.03, 0.01, 0.02), (0.01, 0.01), (0.005, 0.004)) == {
-        "step seconds": 0.02, "least step seconds": 0.004, "waiting share": 0.25,
+        "step seconds": 0.02, "least step seconds": 0.004, "least wall seconds": 0.01, "waiting share": 0.25,
     }  # fmt: skip
     assert timings.figures((), (), ()) == {}
 
@@ -18,6 +18,7 @@ def test_figures_of_steps_and_waits():
     ("limit", "before", "most", "level"),
     [
         (timings.STEP, 0.01, 0.02, "warning"),
+        (timings.CLOCK, 0.01, 0.05, "warning"),
         (timings.WAITING, 0.25, 0.45, "warning"),
         (timings.RESIDENT, 400.0, 500.0, "warning"),
         (timings.PEAK, 100.0, 102.0, "error"),

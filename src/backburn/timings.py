@@ -41,6 +41,13 @@ STEP = Limit(
     2.0,
     scale=1000,
 )
+CLOCK = Limit(
+    "least wall seconds",
+    "the quickest step takes {:.4g} → {:.4g} ms by the clock",
+    "A lock, a sleep, a slow disk or server within the step? On a busy machine run it again.",
+    5.0,
+    scale=1000,
+)
 WAITING = Limit(
     "waiting share",
     "between the steps went {:.0%} → {:.0%} of the time",
@@ -70,6 +77,7 @@ def figures(steps: Sequence[float], waits: Sequence[float], least: Sequence[floa
     return {
         "step seconds": statistics.median(steps),
         "least step seconds": min(least, default=math.nan),
+        "least wall seconds": min(steps),
         "waiting share": waited / (waited + math.fsum(steps)),
     }
 
