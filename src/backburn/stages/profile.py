@@ -348,7 +348,8 @@ def _pair(seen: Evidence, config: Config, name: str) -> tuple[float, float]:
     """A figure of the timing pass, before and now. Raises Unjudged where one is missing."""
     before, now = _reference(seen, config).runs(name), seen.times.get(name)
     if not before or now is None or (name == "peak memory" and before[0] and not now):
-        raise Unjudged(f"no {name} in the {'reference' if now and not before else 'timing pass'}")
+        where = "reference" if now and not before else "timing pass"
+        raise Unjudged(f"no {name} in the {where}", hint="An older reference? Then: backburn bless profile.")
     return before[0], now
 
 
