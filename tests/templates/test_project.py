@@ -23,7 +23,8 @@ TEMPLATE = REPOSITORY / "templates" / "project"
 BIN = Path(sys.executable).parent
 FILES = """
 .flake8 .github/actionlint.yaml .github/dependabot.yml .github/workflows/gpu.yml .github/workflows/nightly.yml
-.github/workflows/push.yml .gitignore .pre-commit-config.yaml LICENSE README.md constraints.txt pyproject.toml renovate.json src/{package}/__init__.py
+.github/workflows/push.yml .gitignore .pre-commit-config.yaml LICENSE README.md constraints.txt pyproject.toml
+renovate.json src/{package}/__init__.py
 src/{package}/data.py src/{package}/model.py src/{package}/train.py tests/test_data.py tests/test_model.py
 tests/test_pins.py tests/test_train.py
 """
