@@ -13,7 +13,8 @@ def returned(outputs: Any) -> Any:
     loss = outputs.get("loss") if isinstance(outputs, dict) else outputs
     if loss is None or not hasattr(loss, "detach"):
         return None
-    return loss.detach() if loss.numel() == 1 else loss.detach().float().mean()
+    loss = loss.detach() if loss.requires_grad else loss  # Lightning's is: 1 microsecond of each step
+    return loss if loss.numel() == 1 else loss.float().mean()
 
 
 def logged(trainer: Any, read: Callable[[Any], Any] = float, apart_from: Container[str] = ()) -> tuple[str, Any]:

@@ -129,7 +129,7 @@ class Memorizer:
         """Note the loss, and what moved."""
         self.noise.end()
         loss = returned(outputs)
-        self.loss = None if loss is None else float(loss)
+        self.loss = None if loss is None else float(loss.item())
         if self.movement is not None and self.movement.unmoved:
             self.movement.after_step()
             if not self.movement.unmoved:
