@@ -8,7 +8,7 @@ import msgspec
 
 from .references import Reference
 from .renderers import annotations, summary, terminal
-from .report import Check, Curve, Figure, Generated, Look, Report
+from .report import Check, Generated, Look, Measured, Report
 from .stages import hygiene, memorize, profile, reproduce, unit
 
 
@@ -28,7 +28,7 @@ class Stage(Protocol):
 
     def gather(self, config: Any, root: Path, out: Path) -> Any: ...
 
-    def measured(self, seen: Any) -> tuple[Figure | Curve, ...]: ...
+    def measured(self, seen: Any) -> tuple[Measured, ...]: ...
 
 
 class Referenced(Stage, Protocol):

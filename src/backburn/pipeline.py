@@ -14,7 +14,7 @@ import msgspec
 
 from . import catalog, config, evidence, git, references
 from .errors import Interrupted, Skip, Unjudged, UserError
-from .report import Check, Curve, Figure, Finding, Generated, Level, Outcome, Report, Verdict, name_of
+from .report import Check, Curve, Figure, Finding, Generated, Level, Measured, Outcome, Report, Table, Verdict, name_of
 
 FOLDER = Path("build", "backburn")
 CANDIDATE = "candidate.json"
@@ -34,7 +34,7 @@ class _Part:
     """What one training (or the one stage without trainings) came to."""
 
     outcomes: tuple[Outcome, ...]
-    measured: tuple[Figure | Curve, ...] = ()
+    measured: tuple[Measured, ...] = ()
     interrupted: str = ""
 
 
@@ -57,6 +57,7 @@ def run(name: str, asked: Asked) -> tuple[Report, Path]:
             outcomes=tuple(_finish(one, settings, root, top) for part in parts for one in part.outcomes),
             figures=tuple(one for part in parts for one in part.measured if isinstance(one, Figure)),
             curves=tuple(one for part in parts for one in part.measured if isinstance(one, Curve)),
+            tables=tuple(one for part in parts for one in part.measured if isinstance(one, Table)),
             seconds=round(time.monotonic() - started, 3),
             commit=git.head(root),
             folder=git.relative(out, top),
@@ -115,7 +116,9 @@ def _one(stage: catalog.Stage, name: str, own: Any, root: Path, out: Path, train
     evidence.save(seen, out / "evidence.json")
     if name in catalog.REFERENCED:
         _offer(catalog.REFERENCED[name].candidate(seen, own), root, out / CANDIDATE)
-    measured = tuple(msgspec.structs.replace(one, training=training) for one in stage.measured(seen))
+    measured: tuple[Measured, ...] = tuple(
+        msgspec.structs.replace(one, training=training) for one in stage.measured(seen)
+    )
     return _Part(outcomes=judge(stage, name, seen, own, training), measured=measured)
 
 

@@ -108,20 +108,37 @@ class Curve(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
         )
 
 
+class Table(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What a reader may want to look up (the environment, the reference), (name, text) a row. Renderers fold it."""
+
+    name: str
+    rows: tuple[tuple[str, str], ...]
+    training: str = ""
+
+
+Measured = Figure | Curve | Table  # what a stage's `measured` returns
+
+
 class Report(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """One stage's conclusion. `folder` and every path in a finding are relative to the repository's root."""
+    """One stage's conclusion. `folder` and every path in a finding are relative to the repository's root.
+
+    `reused` names the trainings that were not started, because nothing that they reach has changed: their evidence is
+    an earlier run's, and a notice says which.
+    """
 
     stage: str
     question: str
     outcomes: tuple[Outcome, ...]
     figures: tuple[Figure, ...] = ()
     curves: tuple[Curve, ...] = ()
+    tables: tuple[Table, ...] = ()
+    reused: tuple[str, ...] = ()
     seconds: float = 0.0
     commit: str = ""
     folder: str = ""
     interrupted: str = ""
     kind: str = "report"
-    schema: int = 1
+    schema: int = 2
 
     @property
     def verdict(self) -> Verdict:

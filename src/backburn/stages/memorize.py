@@ -16,7 +16,7 @@ import msgspec
 from .. import environment, evidence, training
 from ..config import Seconds, Training
 from ..errors import Skip, Unjudged
-from ..report import Curve, Figure, Finding, Level, after
+from ..report import Curve, Figure, Finding, Level, Measured, after
 
 _TOLERANCE = 0.01  # of the way from the first loss to the bound: bfloat16 keeps 8 bits
 _NAMED = 5  # parameters named in a finding; the rest are counted
@@ -299,7 +299,7 @@ def within_budget(seen: Evidence, config: Config) -> Iterator[Finding]:
         yield Finding(message=message, level=Level.WARNING, hint="Give it less data to load, or fewer `steps`.")
 
 
-def measured(seen: Evidence) -> tuple[Figure | Curve, ...]:
+def measured(seen: Evidence) -> tuple[Measured, ...]:
     """Steps first, then the losses, seconds, device and peak memory, and the loss as a curve."""
     told = seen.told
     if told is None or not told.steps:

@@ -17,7 +17,7 @@ from .. import comparison, counts, environment, evidence, references, timings, t
 from ..config import Seconds, Training, words
 from ..errors import Skip, Unjudged
 from ..references import Found, Machine, Reference
-from ..report import Curve, Figure, Finding, Level, after
+from ..report import Curve, Figure, Finding, Level, Measured, after
 
 _PASSES = {"count": "counting", "time": "timing", "again": "counting again"}
 
@@ -353,7 +353,7 @@ def _pair(seen: Evidence, config: Config, name: str) -> tuple[float, float]:
     return before[0], now
 
 
-def measured(seen: Evidence) -> tuple[Figure | Curve, ...]:
+def measured(seen: Evidence) -> tuple[Measured, ...]:
     """The median step first, then what was counted, memory, seconds, device and reference, and the steps as a curve."""
     seconds = Figure(name="seconds", value=round(sum(one.seconds for one in seen.ended), 2), unit="s")
     if not seen.counted or seen.timed is None or not seen.timed.steps:

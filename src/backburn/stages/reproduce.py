@@ -18,7 +18,7 @@ from .. import comparison, environment, evidence, references, training
 from ..config import Seconds, Training
 from ..errors import Skip, Unjudged
 from ..references import Found, Machine, Reference
-from ..report import Curve, Figure, Finding, Level, after
+from ..report import Curve, Figure, Finding, Level, Measured, after
 
 _FINAL, _CURVE = 2 / 3, 1 / 3  # of alpha: final metrics are what a training is for
 _SHOWN = 8  # final metrics among the figures
@@ -335,7 +335,7 @@ def _figures(told: Told) -> dict[str, float | int]:
     return {"steps": told.steps, "samples": told.samples, **final, **at_steps}
 
 
-def measured(seen: Evidence) -> tuple[Figure | Curve, ...]:
+def measured(seen: Evidence) -> tuple[Measured, ...]:
     """Steps first, then the metrics at the end, seconds, device and memory, and how far it is from the reference."""
     told, seconds = seen.told[0], Figure(name="seconds", value=round(seen.ended[0].seconds, 2), unit="s")
     if told is None or not told.steps:
