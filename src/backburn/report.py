@@ -90,10 +90,11 @@ class Figure(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 
 
 class Curve(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Values against step, the first step first."""
+    """Values against step, the first step first; `steps` where they are not 1, 2, 3 …, one for each value."""
 
     name: str
     values: tuple[float, ...]
+    steps: tuple[int, ...] = ()
     training: str = ""
 
     def sparkline(self, width: int = 40) -> str:

@@ -360,9 +360,10 @@ def test_figures_begin_with_the_headline():
     ]  # fmt: skip
     assert (shown["steps"], shown["seeds"], shown["peak memory"]) == ("150", "1", "2 MiB")
     assert (shown["identical"], shown["reference"]) == ("no", "0123456 2026-11-20")
-    curves = {one.name: one.values for one in reproduce.measured(seen) if isinstance(one, Curve)}
-    assert curves["loss"] == tuple(value for _, value in told(7).losses)
-    assert curves["reference loss"][0] == pytest.approx(sum(REFERENCE.runs("loss@1")) / 5)
+    curves = {one.name: one for one in reproduce.measured(seen) if isinstance(one, Curve)}
+    assert tuple(zip(curves["loss"].steps, curves["loss"].values)) == told(7).losses
+    assert curves["reference loss"].steps == curves["loss"].steps
+    assert curves["reference loss"].values[0] == pytest.approx(sum(REFERENCE.runs("loss@1")) / 5)
 
 
 def test_figures_without_a_reference_or_without_a_step():

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import msgspec
@@ -350,7 +350,12 @@ def measured(seen: Evidence) -> tuple[Measured, ...]:
         Figure(name="device", text=f"{told.device} (rehearsal)" if seen.rehearsed else told.device),
         Figure(name="peak memory", value=told.peak_memory // 2**20, unit="MiB"),
     )
-    return (*figures, *_held(seen), Curve(name="loss", values=tuple(value for _, value in told.losses)))
+    return (*figures, *_held(seen), _curve("loss", told.losses))
+
+
+def _curve(name: str, points: Iterable[tuple[int, float]]) -> Curve:
+    steps, values = tuple(zip(*points)) or ((), ())
+    return Curve(name=name, values=values, steps=steps)
 
 
 def _held(seen: Evidence) -> Iterator[Figure | Curve]:
@@ -363,8 +368,8 @@ def _held(seen: Evidence) -> Iterator[Figure | Curve]:
     yield Figure(name="worst deviation", value=comparison.worst(reference, tonight), unit="sd")
     yield Figure(name="identical", text="to the last bit" if same else "no")
     yield Figure(name="reference", text=_commit(reference))
-    runs = [reference.runs(f"loss@{step}") for step, _ in seen.probe.losses]
-    yield Curve(name="reference loss", values=tuple(math.fsum(one) / len(one) for one in runs if one))
+    runs = [(step, reference.runs(f"loss@{step}")) for step, _ in seen.probe.losses]
+    yield _curve("reference loss", ((step, math.fsum(one) / len(one)) for step, one in runs if one))
 
 
 def candidate(seen: Evidence, config: Config) -> Reference | None:
