@@ -22,12 +22,12 @@ from ..report import Check, Figure, Finding, Generated, Level, name_of
 class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, rename="kebab"):
     """`[tool.backburn.hygiene]`. A `base` on the command line means `scope = "changed"`."""
 
-    scope: Literal["all", "changed"] = "all"
-    base: str = ""
-    skip: tuple[str, ...] = ()
+    scope: Literal["all", "changed"] = "all"  # "changed": since a pull request's target; else all files
+    base: str = ""  # a revision to compare with; implies "changed"
+    skip: tuple[str, ...] = ()  # ids of hooks, such as "no-commit-to-branch"; SKIP in the environment adds to them
     # Ten seconds is what one waits for before a commit; the template's hooks take 2 s, their installation apart.
-    budget: Seconds = Seconds(10)
-    timeout: Seconds = Seconds(600)
+    budget: Seconds = Seconds(10)  # of the hooks, a warning; what installing them took is a figure of its own
+    timeout: Seconds = Seconds(600)  # of all together
 
 
 class Evidence(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -25,17 +25,17 @@ _NAMED = 5  # parameters named in a finding; the rest are counted
 class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, rename="kebab"):
     """`[tool.backburn.memorize]`; `steps`, `threshold` and `running` are from a study of 402 trainings (docs)."""
 
-    install: str = "auto"
+    install: str = "auto"  # how the project's environment is made (environment.md)
     training: Training = Training()
-    args: str | tuple[str, ...] = ()
-    steps: int = 300
-    threshold: float = 0.25
-    running: int = 3
-    floor: float | None = None
-    seed: int = 42
-    budget: Seconds = Seconds(300)
-    timeout: Seconds = Seconds(900)
-    require_gpu: bool = False
+    args: str | tuple[str, ...] = ()  # behind the command, for this stage only
+    steps: int = 300  # at most
+    threshold: float = 0.25  # (loss - floor) / (first loss - floor) has to come below it
+    running: int = 3  # steps in a row that are below it
+    floor: float | None = None  # what the loss can come down to; left out: computed
+    seed: int = 42  # set before the script starts; its own seeding wins
+    budget: Seconds = Seconds(300)  # of wall time, a warning
+    timeout: Seconds = Seconds(900)  # of prepare and command together; the training's own counts where it is less
+    require_gpu: bool = False  # without a GPU the stage is unjudged
     rehearsal: bool = False
 
     def __post_init__(self) -> None:
@@ -114,7 +114,7 @@ def gather(config: Config, root: Path, out: Path) -> Evidence:
 
 
 def training_ran(seen: Evidence, config: Config) -> Iterator[Finding]:
-    """The training ran until it was stopped by the probe."""
+    """The training ran until the probe stopped it: no crash, no hang, no end of its own."""
     told = seen.told
     whole = told is not None and told.ended not in ("exception", "cut")
     found = training.fault(seen.ended, reached=told is not None, whole=whole)
@@ -145,7 +145,7 @@ def on_gpu(seen: Evidence, config: Config) -> Iterator[Finding]:
 
 @after(on_gpu)
 def batch_is_fixed(seen: Evidence, config: Config) -> Iterator[Finding]:
-    """Every step saw the same batch."""
+    """Every step saw the same batch: one hash over the whole of it."""
     told = seen.probe
     if not told.batches:
         raise Unjudged("no batch was seen")
@@ -189,7 +189,7 @@ _NOT_FINITE = (
 
 @after(loss_is_finite)
 def loss_above_bound(seen: Evidence, config: Config) -> Iterator[Finding]:
-    """The loss stays above its lower bound."""
+    """The loss stays above its lower bound, and has the right sign."""
     told = seen.probe
     if told.sign < 0:
         message = f"training_step returned {told.functions}: minimised with the wrong sign"

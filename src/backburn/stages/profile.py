@@ -25,15 +25,15 @@ _PASSES = {"count": "counting", "time": "timing", "again": "counting again"}
 class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, rename="kebab"):
     """`[tool.backburn.profile]`. `steps` are counted, and timed after `warmup` others."""
 
-    install: str = "auto"
+    install: str = "auto"  # how the project's environment is made (environment.md)
     training: Training = Training()
-    args: str | tuple[str, ...] = ()
-    steps: int = 20
-    timed: int = 50
-    warmup: int = 10
-    seed: int = 42
-    timeout: Seconds = Seconds(1800)
-    require_gpu: bool = False
+    args: str | tuple[str, ...] = ()  # behind the command, for this stage only
+    steps: int = 20  # training batches that are counted, in two short epochs
+    timed: int = 50  # training batches that are timed …
+    warmup: int = 10  # … after these
+    seed: int = 42  # set before the script starts; its own seeding wins
+    timeout: Seconds = Seconds(1800)  # of prepare and all passes; the training's own counts for each where it is less
+    require_gpu: bool = False  # without a GPU the stage is unjudged
     rehearsal: bool = False
     candidate: bool = False
 

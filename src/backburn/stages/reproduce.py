@@ -29,14 +29,14 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     year. `seed` is for a script that sets none. `timeout` is for all runs of one training together.
     """
 
-    install: str = "auto"
+    install: str = "auto"  # how the project's environment is made (environment.md)
     training: Training = Training()
-    args: str | tuple[str, ...] = ()
-    seeds: int = 5
-    alpha: float = 0.003
-    seed: int = 42
-    timeout: Seconds = Seconds(86400)
-    require_gpu: bool = False
+    args: str | tuple[str, ...] = ()  # behind the command, for this stage only
+    seeds: int = 5  # runs that a reference is made of, at least 3
+    alpha: float = 0.003  # the share of sound nights that may be called changed: one a year
+    seed: int = 42  # for a script that sets none; its own seeding wins
+    timeout: Seconds = Seconds(86400)  # of all runs of one training; its own counts for each run where it is less
+    require_gpu: bool = False  # without a GPU the stage is unjudged
     rehearsal: bool = False
     candidate: bool = False
 

@@ -29,13 +29,13 @@ _ENDINGS = {2: "pytest was interrupted", 3: "pytest stopped with an internal err
 class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, rename="kebab"):
     """`[tool.backburn.unit]`. `select` is pytest's `-m`, and wins over one in the project's own pytest options."""
 
-    install: str = "auto"
-    select: str = ""
-    args: str | tuple[str, ...] = ()
-    paths: tuple[str, ...] = ()
-    doctest: bool = True
-    budget: Seconds = Seconds(600)
-    timeout: Seconds = Seconds(1800)
+    install: str = "auto"  # how the project's environment is made (environment.md)
+    select: str = ""  # pytest's -m, such as "not slow"; left out: what the project's own options say
+    args: str | tuple[str, ...] = ()  # more words for pytest, such as "-n 4"; a string or a list
+    paths: tuple[str, ...] = ()  # what to collect, in place of testpaths and the packages
+    doctest: bool = True  # whether the packages' doctests are read
+    budget: Seconds = Seconds(600)  # of wall time, a warning; not looked at in scheduled and hand-started workflows
+    timeout: Seconds = Seconds(1800)  # of the call of pytest
 
 
 class Evidence(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
