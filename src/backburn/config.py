@@ -18,7 +18,7 @@ from .errors import UserError
 FILE = "pyproject.toml"
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 # Filled by the loader or the command line, never read from the file.
-_NOT_IN_FILE = {"training", "rehearsal", "candidate"}
+NOT_IN_FILE = {"training", "rehearsal", "candidate"}
 
 
 class Seconds(float):
@@ -201,14 +201,14 @@ def _unknown_keys(table: dict[str, Any], schemas: Mapping[str, type[msgspec.Stru
     yield from _unknown(table, {*_TOP, *schemas}, "[tool.backburn]")
     for stage, schema in schemas.items():
         _expect_table(table.get(stage, {}), f"[tool.backburn.{stage}]")
-        yield from _unknown(table.get(stage, {}), _keys(schema) - _NOT_IN_FILE, f"[tool.backburn.{stage}]")
+        yield from _unknown(table.get(stage, {}), _keys(schema) - NOT_IN_FILE, f"[tool.backburn.{stage}]")
     for name, entry in table.get("trainings", {}).items():
         where = f"[tool.backburn.trainings.{name}]"
         with_training = {key: one for key, one in schemas.items() if "training" in one.__struct_fields__}
         yield from _unknown(entry, _keys(Training) - {"name"} | set(with_training), where)
         for stage, schema in with_training.items():
             _expect_table(entry.get(stage, {}), f"{where[:-1]}.{stage}]")
-            yield from _unknown(entry.get(stage, {}), _keys(schema) - _NOT_IN_FILE, f"{where[:-1]}.{stage}]")
+            yield from _unknown(entry.get(stage, {}), _keys(schema) - NOT_IN_FILE, f"{where[:-1]}.{stage}]")
     for entry in table.get("allow", []):
         _expect_table(entry, "[[tool.backburn.allow]]")
         yield from _unknown(entry, _keys(Allow), "[[tool.backburn.allow]]")
