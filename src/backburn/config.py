@@ -16,7 +16,7 @@ import msgspec
 from .errors import UserError
 
 FILE = "pyproject.toml"
-_UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
+UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 # Filled by the loader or the command line, never read from the file.
 NOT_IN_FILE = {"training", "rehearsal", "candidate"}
 
@@ -32,7 +32,7 @@ class Seconds(float):
         match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([smhd]?)\s*", value) if isinstance(value, str) else None
         if match is None or float(match[1]) <= 0:
             raise ValueError(f'expected a positive duration such as 90, "10m" or "2h", got {value!r}')
-        return cls(float(match[1]) * _UNITS[match[2] or "s"])
+        return cls(float(match[1]) * UNITS[match[2] or "s"])
 
 
 class Training(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, rename="kebab"):
