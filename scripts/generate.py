@@ -1,17 +1,29 @@
-"""Write what is derived: the `action.yml` of each stage and the tables in their READMEs and in docs/actions.md.
+"""Write what is derived: the `action.yml` of each stage, and the tables in docs/ and in the READMEs of the actions.
 
-`python scripts/generate.py` writes, `--check` only says what is out of date (exit 1). Standard library only.
+`.venv/bin/python scripts/generate.py` writes, `--check` only says what is out of date (exit 1). It reads the code of
+the checkout that it lies in, whatever is installed.
 """
 
 from __future__ import annotations
 
-import ast
+import inspect
+import json
 import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
+from typing import Any
+
+import click
+import msgspec
+import yaml
 
 ROOT = Path(__file__).parents[1]
+sys.path.insert(0, str(ROOT / "src"))
+
+from backburn import catalog, cli, config  # noqa: E402
+from backburn.report import Check, Generated, name_of  # noqa: E402
+
 UPLOAD = "actions/upload-artifact@043fb46d1a93c77aae656e7c1c64a875d1fc6a0a # v7.0.1"
 
 # Only what differs from job to job is an input (name -> what it is for, default); the rest is in pyproject.toml.
@@ -36,6 +48,9 @@ EXTRA_INPUTS: dict[str, dict[str, tuple[str, str]]] = {
     "reproduce": REQUIRE_GPU,
     "profile": REQUIRE_GPU,
 }
+
+# Verbs that are no stage -> the page with their options.
+PAGES = {"rehearse": "docs/rehearse.md", "bless": "docs/references.md", "publish": "docs/history.md"}
 
 # Every action has these, then its own: figures of the stage, which the CLI writes under their own names.
 OUTPUTS = {
@@ -102,8 +117,12 @@ def outputs(stage: str) -> dict[str, str]:
 
 def question(stage: str) -> str:
     """The first line of the stage's page; it may not need quotes in YAML."""
-    page = (ROOT / f"src/backburn/stages/{stage}.py").read_text(encoding="utf-8")
-    return (ast.get_docstring(ast.parse(page)) or "").partition("\n")[0]
+    return first_line(catalog.STAGES[stage])
+
+
+def first_line(told: object) -> str:
+    """Of a docstring."""
+    return (told.__doc__ or "").partition("\n")[0]
 
 
 def action(stage: str) -> str:
@@ -128,14 +147,84 @@ def variable(name: str) -> str:
     return "BACKBURN_" + name.upper().replace("-", "_")
 
 
-def tables(stage: str) -> str:
-    """Inputs and outputs as Markdown."""
-    given = "".join(
-        f"| `{name}` | {text} | {f'`{default}`' if default else ''} |\n"
-        for name, (text, default) in inputs(stage).items()
-    )
-    back = "".join(f"| `{name}` | {text} |\n" for name, text in outputs(stage).items())
-    return f"| input | what it is for | default |\n|---|---|---|\n{given}\n| output | what it is |\n|---|---|\n{back}"
+def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """A table of Markdown; `|` may stand in a cell."""
+    lines = [[cell.replace("|", r"\|") for cell in row] for row in (head, *rows)]
+    told = [f"| {' | '.join(cells)} |\n" for cells in lines]
+    return "".join((told[0], "|" + "---|" * len(head) + "\n", *told[1:]))
+
+
+def code(text: str) -> str:
+    """As code; nothing where there is nothing."""
+    return f"`{text}`" if text else ""
+
+
+def tables(declared: str) -> str:
+    """Inputs and outputs of an action, from the text of its action.yml."""
+    parts = yaml.safe_load(declared)
+    given = ((f"`{name}`", one["description"], code(one["default"])) for name, one in parts["inputs"].items())
+    back = ((f"`{name}`", one["description"]) for name, one in parts["outputs"].items())
+    return table(("input", "what it is for", "default"), given) + "\n" + table(("output", "what it is"), back)
+
+
+def checks(stage: str) -> str:
+    """The checks of a stage in their order, each with the claim that holds when it passes."""
+    return table(("check", "claim"), map(claim, catalog.STAGES[stage].CHECKS))
+
+
+def claim(check: Check | Generated) -> tuple[str, str]:
+    """Name and claim of a check, or what is said of all that are made from the evidence."""
+    if isinstance(check, Generated):
+        return "…", first_line(check.make)
+    return f"`{name_of(check)}`", first_line(check)
+
+
+def keys(stage: str) -> str:
+    """The keys of `[tool.backburn.<stage>]`: name, default, and the comment beside the field; `(x.md)` is a link."""
+    schema = catalog.STAGES[stage].Config
+    source = re.sub(r"\((\w+\.md)\)", r"([\1](\1))", inspect.getsource(schema))
+    said = dict(re.findall(r"^    (\w+): .*?  # (.+)$", source, re.MULTILINE))
+    fields = [one for one in msgspec.structs.fields(schema) if one.name not in config.NOT_IN_FILE]
+    rows = ((f"`{one.encode_name}`", code(toml(one.default)), said[one.name]) for one in fields)
+    return table(("key", "default", "what it is"), rows)
+
+
+def toml(value: Any) -> str:
+    """As pyproject.toml would have it; nothing for None."""
+    if isinstance(value, config.Seconds):
+        size, unit = next((size, unit) for unit, size in reversed(config.UNITS.items()) if not value % size)
+        return f'"{value / size:g}{unit}"'
+    if isinstance(value, tuple):
+        return str(list(value))
+    return "" if value is None else json.dumps(value)
+
+
+def words(verb: str) -> str:
+    """The options of a verb on the command line, without those that every stage has."""
+    return listed(one for one in shown(verb) if one.name not in {other.name for other in common()})
+
+
+def listed(options: Iterable[click.Option]) -> str:
+    """One row per option, with the variable that says the same."""
+    rows = ((spelled(one), code(str(one.envvar or "")), one.help or "") for one in options)
+    return table(("option", "variable", "what it does"), rows)
+
+
+def common() -> list[click.Option]:
+    """The options that all stages have."""
+    every = [{one.name for one in shown(stage)} for stage in catalog.STAGES]
+    return [one for one in shown("hygiene") if all(one.name in names for names in every)]
+
+
+def shown(verb: str) -> list[click.Option]:
+    """The options of a verb that its help shows."""
+    return [one for one in cli.cli.commands[verb].params if isinstance(one, click.Option) and not one.hidden]
+
+
+def spelled(option: click.Option) -> str:
+    """`--base REV`, `-C`, `--require-gpu`."""
+    value = option.metavar or "|".join(getattr(option.type, "choices", ()))
+    return ", ".join(f"`{f'{name} {value}'.strip()}`" for name in (*option.opts, *option.secondary_opts))
 
 
 def overview() -> str:
@@ -151,23 +240,39 @@ def cells(stage: str) -> str:
     return ", ".join(f"`{name}`" for name in FIGURES[stage])
 
 
-def between_marks(path: Path, name: str, body: str) -> str:
-    """The file's text with `body` between its two marks. Raises ValueError when a mark is missing."""
+def between_marks(path: Path, parts: dict[str, str]) -> str:
+    """The file's text with each body between its two marks. Raises ValueError when a mark is missing."""
     text = path.read_text(encoding="utf-8")
-    begin, end = f"<!-- generated: {name} -->\n", "<!-- end -->"
-    found = re.compile(re.escape(begin) + ".*?" + re.escape(end), re.DOTALL)
-    if len(found.findall(text)) != 1:
-        raise ValueError(f"{path}: expected one {begin.strip()} … {end}")
-    return found.sub(lambda match: begin + body + end, text)
+    for name, body in parts.items():
+        begin, end = f"<!-- generated: {name} -->\n", "<!-- end -->"
+        found = re.compile(re.escape(begin) + ".*?" + re.escape(end), re.DOTALL)
+        if len(found.findall(text)) != 1:
+            raise ValueError(f"{path}: expected one {begin.strip()} … {end}")
+        text = found.sub(lambda match, new=begin + body + end: new, text)  # type: ignore[misc]
+    return text
 
 
 def derived() -> Iterator[tuple[Path, str]]:
     """Every derived file with what it should hold."""
     for stage in FIGURES:
-        folder = ROOT / "actions" / stage
-        yield folder / "action.yml", action(stage)
-        yield folder / "README.md", between_marks(folder / "README.md", "tables", tables(stage))
-    yield ROOT / "docs/actions.md", between_marks(ROOT / "docs/actions.md", "actions", overview())
+        yield ROOT / f"actions/{stage}/action.yml", action(stage)
+    for path, parts in marked():
+        yield path, between_marks(path, parts)
+
+
+def marked() -> Iterator[tuple[Path, dict[str, str]]]:
+    """Every file with marks: what goes between those of each name."""
+    for path in sorted((ROOT / "actions").glob("*/action.yml")):
+        name = path.parent.name
+        declared = action(name) if name in FIGURES else path.read_text(encoding="utf-8")
+        yield path.parent / "README.md", {"tables": tables(declared)}
+    yield ROOT / "docs/actions.md", {"actions": overview()}
+    yield ROOT / "docs/configuration.md", {"command line": listed(common())}
+    for stage in catalog.STAGES:
+        parts = {"checks": checks(stage), "keys": keys(stage), "command line": words(stage)}
+        yield ROOT / f"docs/{stage}.md", parts
+    for verb, page in PAGES.items():
+        yield ROOT / page, {"command line": words(verb)}
 
 
 def main(arguments: list[str]) -> int:
