@@ -13,7 +13,7 @@ from typing import Any
 
 import msgspec
 
-from . import config, environment, git, process
+from . import config, environment, evidence, git, process
 from .errors import Skip, Unjudged, UserError
 from .report import Finding, Level
 
@@ -45,6 +45,14 @@ _MACHINE = {
         "Pass them to this job as secrets, or give the stage data that needs none.",
     ),
 }
+
+
+class Elsewhere(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What trained where an optimizer stepped and no Lightning Trainer was made; empty where one was."""
+
+    by: str
+    kind: str = "elsewhere"
+    schema: int = 1
 
 
 class Ended(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -87,8 +95,8 @@ def start(
     Both together get `timeout` seconds, or the training's own if these are fewer; `prepared` leaves `prepare` out, for
     a second run, and `label` is what a waiting person reads of it. The probe gets `settings` (plain data) and answers,
     if it is reached, in `out/probe.json`; the output goes to `out/output.txt`. Raises UserError for a command that
-    cannot be meant (a shell's, an unbalanced quote, no such program) or a `cwd` that is not there, Interrupted as
-    `process.run` does.
+    cannot be meant (a shell's, an unbalanced quote, no such program), a `cwd` that is not there or a training without
+    a Lightning Trainer, Interrupted as `process.run` does.
     """
     where = f"[tool.backburn.trainings.{one.name}]"
     commands = (_words(one.prepare, where), (*_words(one.command, where), *config.words(args)))
@@ -116,6 +124,7 @@ def start(
         if done.code or done.timed_out:
             break
     ended = _read(done, root, root / one.cwd, prepare=log == "prepare.txt")
+    _expect_lightning(ended, out, where)
     return msgspec.structs.replace(ended, limit=f"timeout of {limit:g} s in {whose}") if ended.timed_out else ended
 
 
@@ -137,6 +146,22 @@ def _expect_program(program: str, env: Mapping[str, str], cwd: Path, where: str)
     if not found:
         hint = "Is it installed in the project's environment, or is it misspelt?"
         raise UserError(f"there is no program {program!r}", where=f"{config.FILE}: {where}", hint=hint)
+
+
+def _expect_lightning(ended: Ended, out: Path, where: str) -> None:
+    """Raise UserError where the probe saw an optimizer step and no Trainer, in a training that did not crash."""
+    elsewhere = out / "elsewhere.json"
+    crashed = ended.code and not ended.timed_out
+    by = evidence.load(elsewhere, Elsewhere).by if elsewhere.exists() and not crashed else ""
+    if by:
+        said = f"this trains with {by}: an optimizer stepped, and no Trainer of lightning or pytorch_lightning was made"
+        raise UserError(said, where=f"{config.FILE}: {where}", hint=_LIGHTNING)
+
+
+_LIGHTNING = (
+    "memorize, reproduce and profile watch a Lightning Trainer. Name a command that makes one, or take this training"
+    " out of pyproject.toml: hygiene and unit need none."
+)
 
 
 def fault(ended: Ended, *, reached: bool, whole: bool) -> Finding | None:

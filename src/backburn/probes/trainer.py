@@ -11,7 +11,7 @@ import sys
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from . import channel
+from . import channel, elsewhere
 
 # Where a Trainer lives -> the package that its callbacks come from.
 HOMES = {
@@ -56,10 +56,10 @@ class _Finder:
 def watch() -> None:
     """Wait for Lightning to be imported, whichever of its two packages, and for what else the probe asks for."""
     wraps: dict[str, Callable[[Any], None]] = {name: _wrap_trainer for name in HOMES}
-    asked = channel.asked()
-    watched = getattr(_probe(asked), "watched", None) if asked else None
-    if watched:
-        wraps |= watched(asked)
+    if asked := channel.asked():
+        wraps |= elsewhere.of(asked.evidence).homes
+        if watched := getattr(_probe(asked), "watched", None):
+            wraps |= watched(asked)
     sys.meta_path.insert(0, _Finder(wraps))
 
 
@@ -84,6 +84,7 @@ def wrap(trainer: Any, package: str) -> None:
 
     @functools.wraps(made)
     def init(self: Any, *args: Any, **given: Any) -> None:
+        elsewhere.of(asked.evidence).end()
         made(self, *args, **probe.overridden(asked, given))
         probe.adjust(asked, self)
 
