@@ -7,7 +7,7 @@ from typing import Any, Protocol
 import msgspec
 
 from .references import Reference
-from .renderers import annotations, summary, terminal
+from .renderers import annotations, junit, sarif, summary, terminal
 from .report import Check, Generated, Look, Measured, Report
 from .stages import hygiene, memorize, profile, reproduce, unit
 
@@ -47,4 +47,8 @@ class Renderer(Protocol):
 
 REFERENCED: Mapping[str, Referenced] = {"reproduce": reproduce, "profile": profile}
 STAGES: Mapping[str, Stage] = {"hygiene": hygiene, "unit": unit, "memorize": memorize, **REFERENCED}
-RENDERERS: Mapping[str, Renderer] = {"terminal": terminal, "annotations": annotations, "summary": summary}
+FILES: Mapping[str, Renderer] = {"junit.xml": junit, "report.sarif": sarif}  # what lies beside a report.json
+RENDERERS: Mapping[str, Renderer] = {"terminal": terminal, "annotations": annotations, "summary": summary} | {
+    "junit": junit,
+    "sarif": sarif,
+}

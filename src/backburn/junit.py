@@ -95,8 +95,10 @@ def _id(element: ET.Element) -> str:
     file, name, classname = (element.get(key, "") for key in ("file", "name", "classname"))
     if not classname and file:
         return file
+    if not file:  # another writer's, such as renderers/junit.py
+        return f"{classname}::{name}"
     _, _, classes = classname.partition(file.removesuffix(".py").replace("/", "."))
-    return "::".join([file or classname, *(one for one in classes.split(".") if one and file), name])
+    return "::".join([file, *(one for one in classes.split(".") if one), name])
 
 
 def _plain(text: str) -> str:
