@@ -6,7 +6,7 @@ import shutil
 
 import pytest
 
-from backburn import evidence
+from backburn import evidence, received
 from backburn.history import artifacts as wing
 from backburn.report import Verdict
 
@@ -69,10 +69,10 @@ def test_what_is_no_report_of_ours_is_refused_and_the_rest_is_read(artifacts, co
 
 
 def test_the_largest_report_that_is_allowed_is_read(artifacts):
-    room = wing.BYTES - len(json.dumps(plain() | {"question": ""}))
+    room = received.BYTES - len(json.dumps(plain() | {"question": ""}))
     (artifacts / "a").mkdir(parents=True)
     (artifacts / "a" / "report.json").write_bytes(as_bytes(question="x" * room))
-    assert (artifacts / "a" / "report.json").stat().st_size == wing.BYTES
+    assert (artifacts / "a" / "report.json").stat().st_size == received.BYTES
     assert list(read(artifacts).reports) == ["reproduce"]
 
 

@@ -14,7 +14,7 @@ from typing import IO, Any
 import msgspec
 
 from ..errors import Unjudged
-from .markdown import line
+from ..received import line
 
 ATTEMPTS = 4
 LONGEST = 60.0  # seconds that one answer can make us wait; a secondary rate limit asks for that much

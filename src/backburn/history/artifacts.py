@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 import os
-import stat
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from .. import evidence
+from .. import received
 from ..errors import UserError
-from ..report import Report
-from .markdown import line
+from ..received import line
 from .night import Told, told
 
-BYTES = 1 << 20  # of one report; a long night of the largest project here writes 60 kB
 REPORTS = 50
 
 
@@ -62,16 +59,4 @@ def _is_ours(artifact: Path, stages: Sequence[str]) -> bool:
 
 
 def _report(artifact: Path, stages: Sequence[str]) -> Told:
-    path = artifact / "report.json"
-    try:
-        kinds = [os.lstat(one) for one in (artifact, path)]
-    except OSError as error:
-        raise UserError(f"no report.json: {error.strerror}") from error
-    if not (stat.S_ISDIR(kinds[0].st_mode) and stat.S_ISREG(kinds[1].st_mode)):
-        raise UserError("not a plain file in a plain folder")
-    if kinds[1].st_size > BYTES:
-        raise UserError(f"report.json is over {BYTES} bytes")
-    report = evidence.load(path, Report)
-    if report.stage not in stages:
-        raise UserError(f"no stage is called {line(report.stage, 40)!r}")
-    return told(report)
+    return told(received.report(artifact / "report.json", stages))

@@ -16,7 +16,7 @@ import msgspec
 
 from .. import git, github, process
 from ..errors import Unjudged
-from .markdown import line
+from ..received import line
 from .night import Night, dumps
 
 BRANCH = "backburn-history"

@@ -11,9 +11,10 @@ from typing import Annotated, NamedTuple
 import msgspec
 
 from ..errors import Unjudged
+from ..received import line
 from ..report import Verdict
 from .api import Api
-from .markdown import code, line, table
+from .markdown import code, table
 from .night import NO_VERDICT, Cause, Night, Part, Run, Told
 
 LABEL = "backburn"

@@ -2,21 +2,9 @@
 
 from __future__ import annotations
 
-import unicodedata
 from collections.abc import Iterable, Sequence
 
-_GONE = {"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"}  # control, bidi and zero-width characters, surrogates, separators
-
-
-def line(text: str, limit: int = 300) -> str:
-    r"""One line of at most `limit` characters, without control, bidi or invisible characters.
-
-    >>> line("loss\u202e is\n\x1b[31mnan")
-    'loss is [31mnan'
-    """
-    shown = "".join(" " if unicodedata.category(one) in _GONE else one for one in text[: 4 * limit])
-    shown = " ".join(shown.split())
-    return shown if len(shown) <= limit else shown[: limit - 1] + "…"
+from ..received import line
 
 
 def code(text: str, limit: int = 300) -> str:

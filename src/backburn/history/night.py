@@ -13,8 +13,8 @@ import msgspec
 
 from .. import evidence
 from ..errors import UserError
+from ..received import line
 from ..report import Figure, Level, Outcome, Report, Verdict, overall
-from .markdown import line
 
 NO_VERDICT = "no verdict"
 FIGURES = 50  # of one training in one stage: what a line keeps
