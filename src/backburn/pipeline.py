@@ -38,6 +38,23 @@ class _Part:
     interrupted: str = ""
 
 
+@dataclass(frozen=True, kw_only=True)
+class _Task:
+    """One training in one stage (or the one stage without trainings): its Config, the project, its own folder."""
+
+    stage: catalog.Stage
+    name: str
+    training: str
+    own: Any
+    root: Path
+    out: Path
+
+    def gathered(self, **conclusion: Any) -> Outcome:
+        """What the gathering itself came to."""
+        claim = "The evidence was gathered."
+        return Outcome(check=f"{self.name}/gather", claim=claim, training=self.training, **conclusion)
+
+
 def run(name: str, asked: Asked) -> tuple[Report, Path]:
     """One stage, whole: its report and the file it was written to, both also there after an interrupt.
 
@@ -91,35 +108,37 @@ def _parts(stage: catalog.Stage, settings: config.Settings, asked: Asked, out: P
         trainings = config.chosen(settings, asked.trainings)
     for training in trainings:
         own = settings.stage(name, stage.Config, training=training, given=asked.given)
-        part = _one(stage, name, own, settings.root, out / training, training)
+        task = _Task(stage=stage, name=name, training=training, own=own, root=settings.root, out=out / training)
+        task.out.mkdir(parents=True, exist_ok=True)
+        part = _one(task)
         yield part
         if part.interrupted:
             return
 
 
-def _one(stage: catalog.Stage, name: str, own: Any, root: Path, out: Path, training: str) -> _Part:
-    out.mkdir(parents=True, exist_ok=True)
+def _one(task: _Task) -> _Part:
     started = time.monotonic()
-    gathering = f"{name}/gather"
-    claim = "The evidence was gathered."
     try:
-        seen = stage.gather(own, root, out)
+        seen = task.stage.gather(task.own, task.root, task.out)
     except Unjudged as error:
         note = Finding(message=str(error), level=Level.WARNING, hint=error.hint, detail=error.detail)
-        outcome = Outcome(check=gathering, claim=claim, training=training, unjudged=str(error), findings=(note,))
-        return _Part(outcomes=(outcome,))
+        return _Part(outcomes=(task.gathered(unjudged=str(error), findings=(note,)),))
     except (Interrupted, KeyboardInterrupt) as error:
         said = str(error) or "interrupted by SIGINT"
         reason = f"{said} after {time.monotonic() - started:.1f} s"
-        outcome = Outcome(check=gathering, claim=claim, training=training, unjudged=reason)
-        return _Part(outcomes=(outcome,), interrupted=said)
-    evidence.save(seen, out / "evidence.json")
-    if name in catalog.REFERENCED:
-        _offer(catalog.REFERENCED[name].candidate(seen, own), root, out / CANDIDATE)
+        return _Part(outcomes=(task.gathered(unjudged=reason),), interrupted=said)
+    return _concluded(task, seen)
+
+
+def _concluded(task: _Task, seen: Any) -> _Part:
+    """Evidence kept, a candidate offered where the stage has references, and every check's outcome."""
+    evidence.save(seen, task.out / "evidence.json")
+    if task.name in catalog.REFERENCED:
+        _offer(catalog.REFERENCED[task.name].candidate(seen, task.own), task.root, task.out / CANDIDATE)
     measured: tuple[Measured, ...] = tuple(
-        msgspec.structs.replace(one, training=training) for one in stage.measured(seen)
+        msgspec.structs.replace(one, training=task.training) for one in task.stage.measured(seen)
     )
-    return _Part(outcomes=judge(stage, name, seen, own, training), measured=measured)
+    return _Part(outcomes=judge(task.stage, task.name, seen, task.own, task.training), measured=measured)
 
 
 def _offer(candidate: references.Reference | None, root: Path, path: Path) -> None:
