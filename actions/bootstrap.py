@@ -21,6 +21,7 @@ OLDEST = (3, 11)
 TOOLKIT = Path(__file__).resolve().parents[1]
 ASKED_WRONGLY, UNJUDGED = 2, 3
 UNUSED = 30 * 86400  # seconds after which a version that no job has started is removed
+BUILT_BY = ("constraints.txt", "hatch_build.py", "pyproject.toml")
 LIMIT = 900  # seconds for one installer call; a cold one takes 10
 TAIL = 20  # lines of the installer's output that a person sees
 # Of pip's settings only those that say where packages come from: PIP_TARGET or PIP_NO_DEPS would break the install.
@@ -73,7 +74,7 @@ def sources():
     """Return the files that make the toolkit what it is, relative to its folder."""
     code = (path for path in (TOOLKIT / "src").rglob("*") if path.is_file() and path.suffix != ".pyc")
     code = (path for path in code if not any(part.endswith(".egg-info") for part in path.parts))
-    return sorted(path.relative_to(TOOLKIT) for path in code) + [Path("constraints.txt"), Path("pyproject.toml")]
+    return sorted(path.relative_to(TOOLKIT) for path in code) + [Path(name) for name in BUILT_BY]
 
 
 def key(files):

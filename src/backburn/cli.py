@@ -18,7 +18,7 @@ from typing import Any, NoReturn
 
 import click
 
-from . import __version__, catalog, evidence, pipeline, process
+from . import __version__, catalog, completion, evidence, pipeline, process, toolkit
 from .errors import Interrupted, UserError
 from .github import Actions, command, commands_stopped
 from .report import Level, Look, Report, Verdict
@@ -44,8 +44,20 @@ _FOLDER = click.option(
     default=".",
     help="The project's folder. [default: this one]",
 )
+
+
+def _completing(names: Callable[[Path], tuple[str, ...]]) -> Callable[..., list[str]]:
+    """For a Tab key: the names that begin so, of the project in the folder that the words before it give."""
+
+    def complete(context: click.Context, parameter: click.Parameter, begun: str) -> list[str]:
+        return [name for name in names(context.params.get("working_directory") or Path()) if name.startswith(begun)]
+
+    return complete
+
+
+_TRAININGS = _completing(completion.trainings)
 _OF_TRAININGS = (
-    click.argument("trainings", metavar="[TRAINING]...", nargs=-1),
+    click.argument("trainings", metavar="[TRAINING]...", nargs=-1, shell_complete=_TRAININGS),
     click.option(
         "--require-gpu/--no-require-gpu",
         envvar="BACKBURN_REQUIRE_GPU",
@@ -115,7 +127,9 @@ for _name, _stage in catalog.STAGES.items():
 
 
 @cli.command(short_help="Do the project's own workflows pass here, before they are pushed?")
-@click.argument("workflows", metavar="[push|gpu|nightly|FILE]...", nargs=-1)
+@click.argument(
+    "workflows", metavar="[push|gpu|nightly|FILE]...", nargs=-1, shell_complete=_completing(completion.workflows)
+)
 @_FOLDER
 @click.option("--dirty", is_flag=True, help="Overlay tracked changes that are not committed.")
 @click.option("--fork", is_flag=True, help="The event is a pull request from a fork.")
@@ -141,7 +155,14 @@ def rehearse(working_directory: Path, workflows: tuple[str, ...], **options: Any
 @click.argument("stage", type=click.Choice([*catalog.REFERENCED]))
 @click.argument("file", metavar="[FILE]", required=False, type=click.Path(path_type=Path))
 @_FOLDER
-@click.option("--training", "trainings", metavar="NAME", multiple=True, help="Only this one. May be repeated.")
+@click.option(
+    "--training",
+    "trainings",
+    metavar="NAME",
+    multiple=True,
+    shell_complete=_TRAININGS,
+    help="Only this one. May be repeated.",
+)
 @click.option("--reason", metavar="TEXT", default="", help="Why, for those who read the reference.")
 def bless(working_directory: Path, stage: str, file: Path | None, trainings: tuple[str, ...], reason: str) -> int:
     """What are later trainings held against?
@@ -197,6 +218,33 @@ def publish(folder: Path, expect: str, result: str, rehearsal: bool) -> int:
         told = command(level.value, said, title="backburn publish") if actions.running else f"{level.value}: {said}"
         click.echo(told, err=not actions.running)
     return EXIT_CODES[Verdict.PASS if published.ok else Verdict.UNJUDGED]
+
+
+@cli.command("toolkit", short_help="Where are its own actions and its template?")
+def where() -> int:
+    """Where are its own actions and its template?
+
+    A folder, or a zip; cookiecutter takes either: cookiecutter "$(backburn toolkit)" --directory templates/project
+    """
+    if (place := toolkit.place()) is None:
+        raise UserError("this backburn was installed without them", hint="Install its wheel: pip install backburn")
+    click.echo(place)
+    return 0
+
+
+@cli.command("completion", short_help="What completes words in bash, zsh and fish?")
+@click.argument("shell", type=click.Choice(completion.SHELLS))
+def complete(shell: str) -> int:
+    """What completes words in bash, zsh and fish?
+
+    Prints a script for the shell's start-up file, such as .bashrc: eval "$(backburn completion bash)". Verbs, options,
+    the project's trainings and its workflows are completed.
+    """
+    from click.shell_completion import get_completion_class
+
+    if speaker := get_completion_class(shell):
+        click.echo(speaker(cli, {}, "backburn", "_BACKBURN_COMPLETE").source())
+    return 0
 
 
 def _say(line: str) -> None:

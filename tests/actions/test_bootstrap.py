@@ -61,7 +61,8 @@ def write_toolkit(folder):
     for name, text in {**files, "src/backburn/__main__.py": MAIN, "README.md": "", "LICENSE": ""}.items():
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).write_text(text)
-    (folder / "constraints.txt").touch()
+    for name in ("constraints.txt", "hatch_build.py"):
+        (folder / name).touch()
     (folder / "actions").mkdir()
     shutil.copy(BOOTSTRAP, folder / "actions")
     return folder

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from .. import evidence, git, process
+from .. import evidence, git, process, toolkit
 from ..errors import UserError
 from ..report import Finding, Verdict, overall
 from . import act, clone, environ, event, rows, workflow
@@ -88,8 +88,8 @@ def rehearse(root: Path, workflows: tuple[str, ...], options: Options, say: Say)
         scratch = Path(name).resolve()
         project = clone.project(root.absolute(), scratch / "clone", dirty=options.dirty)
         plan = [(one, one.event(options.asked)) for one in _plan(root.absolute(), project, workflows, options)]
-        toolkit, commit = _toolkit(plan, options, scratch)
-        stage = _Stage(project=project, options=options, scratch=scratch, toolkit=toolkit, folder=folder, say=say)
+        served, commit = _toolkit(plan, options, scratch)
+        stage = _Stage(project=project, options=options, scratch=scratch, toolkit=served, folder=folder, say=say)
         commands = [stage.prepare(one, name) for one, name in plan]  # every UserError before the first job begins
         parts = [stage.play(*one) for one in commands]
         notes = (*stage.notes, *_pins(stage.pins, commit), *_left_out(project))
@@ -266,14 +266,14 @@ def _called(one: Workflow, folder: Path) -> Iterator[Workflow]:
 
 def _toolkit(plan: list[tuple[Workflow, str]], options: Options, scratch: Path) -> tuple[Path | None, str]:
     """A copy of the toolkit to serve, and its commit; none where it was installed without its actions."""
-    source = options.toolkit.absolute() if options.toolkit else Path(__file__).parents[3]
-    if not (source / "actions").is_dir():
-        if options.toolkit:
-            raise UserError("no actions/ in it", where=str(source), hint="Name a checkout of the toolkit.")
+    if options.toolkit and not (options.toolkit / "actions").is_dir():
+        hint = "Name a checkout of the toolkit."
+        raise UserError("no actions/ in it", where=str(options.toolkit.absolute()), hint=hint)
+    source = options.toolkit or toolkit.place()
+    if source is None or not any(TOOLKIT in one.text for one, _ in plan):
         return None, ""
-    if not any(TOOLKIT in one.text for one, _ in plan):
-        return None, ""
-    return scratch / "toolkit", clone.toolkit(source, scratch / "toolkit")
+    copy = toolkit.unpack if source.is_file() else clone.toolkit
+    return scratch / "toolkit", copy(source.absolute(), scratch / "toolkit")
 
 
 def _pins(pins: set[str], commit: str) -> list[str]:

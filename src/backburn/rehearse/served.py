@@ -132,7 +132,7 @@ def _missing(pinned: Iterable[str], where: str) -> UserError:
         return UserError(
             f"this backburn was installed without its actions, so nothing answers for {TOOLKIT}",
             where=where,
-            hint="Pass --toolkit DIR, a checkout of the toolkit.",
+            hint="Pass --toolkit DIR, a checkout of the toolkit, or install its wheel.",
         )
     flags = " ".join(f"--stand-in {name}=DIR" for name in names)
     return UserError(

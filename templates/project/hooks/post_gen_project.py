@@ -33,9 +33,14 @@ def toolkit():
 def pin():
     """Return the toolkit's commit and version. Raises OSError when there is no commit to pin."""
     folder = toolkit()
-    commit = git(folder, "rev-parse", "--verify", "HEAD^{commit}")
-    git(folder, "cat-file", "-e", f"{commit}:{LANDMARK}")
-    version = re.search(r'^version = "([^"]+)"', git(folder, "show", f"{commit}:pyproject.toml"), re.MULTILINE)
+    top = folder.parents[1]
+    if (top / "COMMIT").is_file():  # unpacked from a wheel, which was told its commit when it was built
+        commit, project = (top / "COMMIT").read_text(), (top / "pyproject.toml").read_text(encoding="utf-8")
+    else:
+        commit = git(folder, "rev-parse", "--verify", "HEAD^{commit}")
+        git(folder, "cat-file", "-e", f"{commit}:{LANDMARK}")
+        project = git(folder, "show", f"{commit}:pyproject.toml")
+    version = re.search(r'^version = "([^"]+)"', project, re.MULTILINE)
     if not re.fullmatch("[0-9a-f]{40}", commit) or not version:
         raise OSError(f"commit {commit!r} of {folder} has no version in its pyproject.toml")
     return commit, version[1]
