@@ -125,7 +125,7 @@ def test_the_judge_sees_a_pale_night(browser, tmp_path):
 
 
 def by_keyboard(page):
-    """Tab through the whole page, opening what is folded. What stayed folded, and what had focus and did not show it."""
+    """Tab through the whole page, opening what is folded: what stayed so, and what had focus and did not show it."""
     unseen = []
     for _ in range(1000):
         page.keyboard.press("Tab")
