@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import datetime
 import difflib
 import re
@@ -17,6 +18,8 @@ from .errors import UserError
 
 FILE = "pyproject.toml"
 UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
+_CENTURY = 36525 * 86400
+_SEEDS = 2**32  # numpy's and Lightning's are below
 # Filled by the loader or the command line, never read from the file.
 NOT_IN_FILE = {"training", "rehearsal", "candidate"}
 
@@ -26,13 +29,14 @@ class Seconds(float):
 
     @classmethod
     def parse(cls, value: object) -> Seconds:
-        """Raise ValueError for anything that is not a positive duration."""
-        if isinstance(value, (int, float)) and not isinstance(value, bool) and value > 0:
-            return cls(value)
+        """Raise ValueError for anything that is not a positive duration of at most a century."""
+        seconds = value if isinstance(value, (int, float)) and not isinstance(value, bool) else 0
         match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([smhd]?)\s*", value) if isinstance(value, str) else None
-        if match is None or float(match[1]) <= 0:
-            raise ValueError(f'expected a positive duration such as 90, "10m" or "2h", got {value!r}')
-        return cls(float(match[1]) * UNITS[match[2] or "s"])
+        if match is not None:
+            seconds = float(match[1]) * UNITS[match[2] or "s"]
+        if not 0 < seconds <= _CENTURY:
+            raise ValueError(f'expected a positive duration such as 90, "10m" or "2h", got {str(value)[:60]!r}')
+        return cls(seconds)
 
 
 class Training(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, rename="kebab"):
@@ -86,6 +90,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
             where += f" or [tool.backburn.trainings.{training}.{name}]"
         inherited = {*self.project} - {*self.stages.get(name, {})}
         config = _convert(table, schema, where, inherited)
+        seed = getattr(config, "seed", 0)
+        if not 0 <= seed < _SEEDS:
+            raise UserError(f"seed must be at least 0 and below 2**32, got {seed}", where=f"{FILE}: {where}")
         extra = {key: value for key, value in (given or {}).items() if value is not None}
         if training and "training" in fields:
             extra["training"] = self.trainings[training]
@@ -93,7 +100,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def words(command: str | Sequence[str]) -> tuple[str, ...]:
-    """Split as a POSIX shell would, without one. Raises UserError on an unbalanced quote."""
+    """Split as a POSIX shell would, without one. Raises UserError on an unbalanced quote, and on a NUL character."""
+    if "\0" in "".join(command):
+        raise UserError(f"no program takes a NUL character: {command!r}", where=FILE, hint="Take it out.")
     if not isinstance(command, str):
         return tuple(command)
     try:
@@ -130,6 +139,7 @@ def load(root: Path, schemas: Mapping[str, type[msgspec.Struct]]) -> Settings:
         trainings[name] = msgspec.structs.replace(_convert(own, Training, where), name=name)
         if not words(trainings[name].command):
             raise UserError("command is missing or empty", where=f"{FILE}: {where}", hint=_EXAMPLE)
+        _expect_variables(trainings[name].env, where)
         overlays[name] = {key: value for key, value in entry.items() if key in schemas}
     return Settings(
         root=root,
@@ -141,13 +151,23 @@ def load(root: Path, schemas: Mapping[str, type[msgspec.Struct]]) -> Settings:
     )
 
 
+def _expect_variables(env: Mapping[str, str], where: str) -> None:
+    for name, value in env.items():
+        if not name or "=" in name or "\0" in name + value:
+            said, hint = (
+                f"no environment holds {name!r} = {value!r}",
+                "A name has no =, and neither holds a NUL character.",
+            )
+            raise UserError(said, where=f"{FILE}: {where} env", hint=hint)
+
+
 def _check_names(table: Mapping[str, Any], schemas: Mapping[str, type[msgspec.Struct]]) -> None:
     """A training's name is a folder's; an allowance for what does not exist would be none, in silence."""
     trainings = table.get("trainings", {})
     for name in trainings:
-        if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_-]*", name):
-            where = f"{FILE}: [tool.backburn.trainings.{name!r}]"
-            raise UserError("a training's name is letters, digits, - and _", where=where, hint="It names a folder.")
+        if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_-]{,99}", name):
+            where, said = f"{FILE}: [tool.backburn.trainings.{name!r}]", "a training's name is letters, digits, - and _"
+            raise UserError(f"{said}, at most 100 of them", where=where, hint="It names a folder.")
     for entry in table.get("allow", []):
         stage, where = str(entry.get("check", "")).partition("/")[0], f"{FILE}: [[tool.backburn.allow]]"
         if "check" in entry and stage not in schemas:
@@ -176,12 +196,17 @@ def chosen(settings: Settings, names: Sequence[str]) -> tuple[str, ...]:
 
 
 def _read(path: Path) -> dict[str, Any]:
+    content = b""
     try:
-        document = tomllib.loads(path.read_text(encoding="utf-8"))
+        content = path.read_bytes()
+        document = tomllib.loads(content.decode())
     except FileNotFoundError:
         return {}
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError, OSError) as error:
-        raise UserError(str(error), where=str(path), hint="Mend the file; nothing was run.") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, OSError, RecursionError) as error:
+        marked = content.startswith((codecs.BOM_UTF8, codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
+        hint = "Save the file as UTF-8 without a byte-order mark" if marked else "Mend the file"
+        raise UserError(str(error), where=str(path), hint=f"{hint}; nothing was run.") from error
+    _expect_table(document.get("tool", {}), "[tool]")
     table = document.get("tool", {}).get("backburn", {})
     _expect_table(table, "[tool.backburn]")
     _expect_table(table.get("trainings", {}), "[tool.backburn.trainings]")
