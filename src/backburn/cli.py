@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import html
+import io
 import os
 import shlex
 import shutil
@@ -347,7 +348,17 @@ def main(argv: Sequence[str] | None = None) -> NoReturn:
     """Run one verb and exit with its code: the only place that does."""
     signal.signal(signal.SIGTERM, _interrupt)
     signal.signal(signal.SIGINT, _interrupt)
+    _expect_streams()
     sys.exit(_guarded(list(sys.argv[1:] if argv is None else argv)))
+
+
+def _expect_streams() -> None:
+    """Let no stream's own shape end us: one that is closed (`>&-`), or a locale that lacks our signs."""
+    sys.stdout = sys.stdout or open(os.devnull, "w")
+    sys.stderr = sys.stderr or open(os.devnull, "w")
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
 
 
 def _interrupt(number: int, frame: object) -> None:
@@ -357,6 +368,7 @@ def _interrupt(number: int, frame: object) -> None:
 def _guarded(argv: list[str]) -> int:
     """The one boundary: the user's mistake, an interrupt and a bug of ours are three different exits."""
     try:
+        _expect_docstrings()
         return int(cli.main(args=argv, prog_name="backburn", standalone_mode=False, obj=argv) or 0)
     except click.ClickException as error:
         error.show()
@@ -369,6 +381,12 @@ def _guarded(argv: list[str]) -> int:
         return 128 + signal.SIGPIPE
     except Exception as error:
         return _failed(argv, error)
+
+
+def _expect_docstrings() -> None:
+    if sys.flags.optimize > 1:
+        hint = "Unset PYTHONOPTIMIZE; a training that is to run so gets it by its own `env`."
+        raise UserError("reports are made of docstrings, which python -OO leaves out", hint=hint)
 
 
 def _failed(argv: list[str], error: Exception) -> int:
