@@ -62,11 +62,11 @@ def run(name: str, asked: Asked) -> tuple[Report, Path]:
     """
     stage = catalog.STAGES[name]
     started = time.monotonic()
-    settings, top = project(asked.folder)
-    root = settings.root
+    root, top = _found(asked.folder)
     out = root / FOLDER / name
     with evidence.alone(root / FOLDER, name, f"another `backburn {name}`"):
-        _empty(out)
+        _empty(out)  # before a mistake in the configuration can leave yesterday's there
+        settings = _settings(root)
         parts = list(_parts(stage, settings, asked, out, name))
         report = Report(
             stage=name,
@@ -89,9 +89,21 @@ def project(folder: Path) -> tuple[config.Settings, Path]:
 
     Raises UserError for what `config.load` refuses.
     """
-    folder = folder.resolve()
+    root, top = _found(folder)
+    return _settings(root), top
+
+
+def _found(folder: Path) -> tuple[Path, Path]:
+    try:
+        folder = folder.resolve(strict=True)
+    except OSError as error:
+        raise UserError("this folder is gone", where=str(folder), hint="`cd` to one that is there.") from error
     top = git.top(folder) or folder
-    return config.load(config.find_root(folder, top), {key: one.Config for key, one in catalog.STAGES.items()}), top
+    return config.find_root(folder, top), top
+
+
+def _settings(root: Path) -> config.Settings:
+    return config.load(root, {key: one.Config for key, one in catalog.STAGES.items()})
 
 
 def judge(stage: catalog.Stage, name: str, seen: Any, settings: Any, training: str = "") -> tuple[Outcome, ...]:
