@@ -413,7 +413,7 @@ def _full_disk(error: BaseException | None) -> OSError | None:
 
 def _told(argv: list[str], said: str, code: int) -> int:
     """What ended a verb before it had a report, where its readers look: the JSON, an annotation, the summary."""
-    with contextlib.suppress(OSError):  # they may lie on a full disk; the code stands
+    with contextlib.suppress(OSError, UserError):  # they may lie on a full disk; the code stands
         if "--json" in argv:
             click.echo(evidence.dumps({"verdict": None, "error": said, "exit-code": code}), nl=False)
         actions = Actions.from_environ()

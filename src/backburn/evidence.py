@@ -69,7 +69,9 @@ def convert(data: Any, schema: type[S], where: str) -> S:
         if not isinstance(data, dict) or data.get("kind") != expected["kind"]:
             found = data.get("kind") if isinstance(data, dict) else type(data).__name__
             raise UserError(f"expected a file of kind {expected['kind']!r}, got {found!r}", where=where)
-        if not isinstance(data.get("schema"), int) or data["schema"] > expected["schema"]:
+        if not isinstance(data.get("schema"), int):
+            raise UserError("it has no schema number", where=where, hint="Delete it and run again.")
+        if data["schema"] > expected["schema"]:
             raise UserError(
                 f"schema {data.get('schema')!r} is newer than the {expected['schema']} this backburn reads",
                 where=where,

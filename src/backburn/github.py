@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TextIO
 
+from .errors import UserError
+
 ANNOTATIONS = 10  # GitHub shows at most 10 annotations per type and step
 SUMMARY_BYTES = 60 * 1024  # GitHub's limit is 1 MiB a step, above which the whole summary is dropped
 MESSAGE_CHARACTERS = 4000  # GitHub cuts a message at 4096
@@ -43,17 +45,24 @@ class Actions:
 
     def write_outputs(self, values: Mapping[str, str]) -> None:
         """Set step outputs, each between delimiters that no value can guess."""
-        if self.output:
-            with self.output.open("a", encoding="utf-8") as stream:
-                for name, value in values.items():
-                    mark = f"backburn-{secrets.token_hex(16)}"
-                    stream.write(f"{name}<<{mark}\n{value}\n{mark}\n")
+        marked = ((f"backburn-{secrets.token_hex(16)}", name, value) for name, value in values.items())
+        _append(self.output, "".join(f"{name}<<{mark}\n{value}\n{mark}\n" for mark, name, value in marked))
 
     def write_summary(self, text: str) -> None:
         """Append Markdown to the job's summary."""
-        if self.summary:
-            with self.summary.open("a", encoding="utf-8") as stream:
-                stream.write(text if text.endswith("\n") else text + "\n")
+        _append(self.summary, text if text.endswith("\n") else text + "\n")
+
+
+def _append(path: Path | None, text: str) -> None:
+    """Write to one of the runner's files, if there is one. Raises UserError where that cannot be written."""
+    if path is None:
+        return
+    try:
+        with path.open("a", encoding="utf-8") as stream:
+            stream.write(text)
+    except OSError as error:
+        hint = "GITHUB_OUTPUT and GITHUB_STEP_SUMMARY name files of GitHub's runner; elsewhere, unset GITHUB_ACTIONS."
+        raise UserError(f"cannot write: {error.strerror}", where=str(path), hint=hint) from error
 
 
 def _path(value: str | None) -> Path | None:
