@@ -1,4 +1,5 @@
 import json
+import math
 import os
 import random
 
@@ -189,6 +190,27 @@ def test_differences_name_what_came_went_and_changed():
         "b10: - → 1",
     )
     assert references.differences({}, {}) == ()
+
+
+def test_a_reference_to_look_up_has_each_figure_beside_what_it_is_now():
+    one = Reference(
+        stage="profile",
+        training="digits",
+        machine=Machine(hardware="cpu-avx2"),
+        seeds=(1, 2),
+        figures={"loss@13": (0.1 + 0.2, 0.25), "loss@8": (1.0, 1.0), "gone": (1280, 1280)},
+        commit="0123456",
+        reason="wider",
+    )
+    assert references.beside(one, {"loss@8": math.nan, "loss@13": 0.3, "new": 7}) == (
+        ("file", "references/profile/digits/cpu-avx2.json"), ("commit", "0123456"), ("date", "-"), ("reason", "wider"),
+        ("gone", "1,280 → -"), ("loss@8", "1 → nan"), ("loss@13", "0.25 to 0.3 → 0.3"), ("new", "- → 7"),
+    )  # fmt: skip
+
+
+def test_all_of_a_machine_is_told_the_hardware_first():
+    machine = Machine(hardware="cpu-avx2", hard={"torch": "2.13.0"}, soft={"kernel": "6"})
+    assert machine.words == (("hardware", "cpu-avx2"), ("torch", "2.13.0"), ("kernel", "6"))
 
 
 def test_a_write_that_fails_leaves_the_reference_as_it_was(tmp_path, monkeypatch):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 import sys
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import msgspec
@@ -30,6 +30,11 @@ class Machine(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     hardware: str
     hard: dict[str, str] = {}
     soft: dict[str, str] = {}
+
+    @property
+    def words(self) -> tuple[tuple[str, str], ...]:
+        """All of it, what matters most first."""
+        return (("hardware", self.hardware), *self.hard.items(), *self.soft.items())
 
 
 class Reference(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -140,6 +145,25 @@ def differences(before: Mapping[str, str], now: Mapping[str, str]) -> tuple[str,
     return tuple(
         f"{key}: {before.get(key, '-')} → {now.get(key, '-')}" for key in keys if before.get(key) != now.get(key)
     )
+
+
+def beside(one: Reference, now: Mapping[str, float | int]) -> tuple[tuple[str, str], ...]:
+    """A reference to look up: its file, commit, date and reason, then each figure, its runs' and what it is now."""
+    file = path_of(one, Path()).as_posix()
+    about = {"file": file, "commit": one.commit, "date": one.date, "reason": one.reason}
+    names = sorted({*one.figures, *now}, key=natural)
+    figures = ((name, f"{_span(one.runs(name))} → {_span((now[name],) if name in now else ())}") for name in names)
+    return (*((name, text or "-") for name, text in about.items()), *figures)
+
+
+def _span(values: Sequence[float | int]) -> str:
+    """`0.41 to 0.44`: the least and the most of some runs.
+
+    >>> _span((0.44, 0.41, 0.42)), _span((1280, 1280)), _span(())
+    ('0.41 to 0.44', '1,280', '-')
+    """
+    ends = [f"{one:,}" if isinstance(one, int) else f"{one:.6g}" for one in sorted(values)]
+    return " to ".join(dict.fromkeys((ends[0], ends[-1]))) if ends else "-"
 
 
 def path_of(one: Reference, root: Path) -> Path:

@@ -12,7 +12,7 @@ from backburn import pipeline, process, references
 from backburn.config import Seconds, Training
 from backburn.errors import UserError
 from backburn.references import Found, Machine
-from backburn.report import Curve, Level, Verdict
+from backburn.report import Curve, Figure, Level, Table, Verdict
 from backburn.stages import reproduce
 from backburn.training import Ended
 
@@ -76,7 +76,7 @@ def moved(points, factor, since=0):
 
 
 def figures(seen):
-    return {one.name: str(one) for one in reproduce.measured(seen) if not isinstance(one, Curve)}
+    return {one.name: str(one) for one in reproduce.measured(seen) if isinstance(one, Figure)}
 
 
 # Each check on a table of evidence
@@ -364,6 +364,17 @@ def test_figures_begin_with_the_headline():
     assert tuple(zip(curves["loss"].steps, curves["loss"].values)) == told(7).losses
     assert curves["reference loss"].steps == curves["loss"].steps
     assert curves["reference loss"].values[0] == pytest.approx(sum(REFERENCE.runs("loss@1")) / 5)
+
+
+def test_environment_and_reference_are_there_to_look_up():
+    tables = {one.name: one.rows for one in reproduce.measured(night(told(7))) if isinstance(one, Table)}
+    assert tables["environment"][0] == ("device", told(7).device)
+    assert tables["environment"][1:] == told(7).machine.words
+    rows = dict(tables["reference"])
+    assert (rows["commit"], rows["date"]) == ("0123456789", "2026-11-20")
+    runs = REFERENCE.runs("final val_loss")
+    assert rows["final val_loss"] == f"{min(runs):.6g} to {max(runs):.6g} → {told(7).metrics['val_loss']:.6g}"
+    assert [one.name for one in reproduce.measured(FIVE) if isinstance(one, Table)] == ["environment"]
 
 
 def test_figures_without_a_reference_or_without_a_step():

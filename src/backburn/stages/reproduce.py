@@ -18,7 +18,7 @@ from .. import comparison, environment, evidence, references, training
 from ..config import Seconds, Training
 from ..errors import Skip, Unjudged
 from ..references import Found, Machine, Reference
-from ..report import Curve, Figure, Finding, Level, Measured, after
+from ..report import Curve, Figure, Finding, Level, Measured, Table, after
 
 _FINAL, _CURVE = 2 / 3, 1 / 3  # of alpha: final metrics are what a training is for
 _SHOWN = 8  # final metrics among the figures
@@ -350,7 +350,7 @@ def measured(seen: Evidence) -> tuple[Measured, ...]:
         Figure(name="device", text=f"{told.device} (rehearsal)" if seen.rehearsed else told.device),
         Figure(name="peak memory", value=told.peak_memory // 2**20, unit="MiB"),
     )
-    return (*figures, *_held(seen), _curve("loss", told.losses))
+    return (*figures, *_held(seen), _curve("loss", told.losses), *_tables(seen))
 
 
 def _curve(name: str, points: Iterable[tuple[int, float]]) -> Curve:
@@ -370,6 +370,13 @@ def _held(seen: Evidence) -> Iterator[Figure | Curve]:
     yield Figure(name="reference", text=_commit(reference))
     runs = [(step, reference.runs(f"loss@{step}")) for step, _ in seen.probe.losses]
     yield _curve("reference loss", ((step, math.fsum(one) / len(one)) for step, one in runs if one))
+
+
+def _tables(seen: Evidence) -> Iterator[Table]:
+    if seen.probe.machine:
+        yield Table(name="environment", rows=(("device", seen.probe.device), *seen.probe.machine.words))
+    if seen.found.reference:
+        yield Table(name="reference", rows=references.beside(seen.found.reference, _figures(seen.probe)))
 
 
 def candidate(seen: Evidence, config: Config) -> Reference | None:
