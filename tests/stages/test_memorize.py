@@ -146,6 +146,9 @@ def test_only_a_rehearsal_falls_back(seen):
     outcomes = judged(evidence, require_gpu=True, rehearsal=True)
     assert verdict(outcomes, "on-gpu", "loss-falls") == ["skip", "pass"]
     assert [one.text for one in memorize.measured(evidence) if one.name == "device"] == ["cpu (rehearsal)"]
+    assert [name for name, text in memorize.measured(evidence)[-1].rows if text] == [
+        "device", "python", "torch", "lightning",
+    ]  # fmt: skip
 
 
 def test_what_the_probe_never_saw_is_unjudged(seen):
@@ -247,9 +250,16 @@ def test_figures_begin_with_the_headline():
     figures = memorize.measured(memorize.Evidence(ended=FINE, told=SOUND))
     assert [one.name for one in figures] == [
         "steps", "first loss", "best loss", "seconds", "training seconds", "device", "peak memory", "loss",
+        "environment",
     ]  # fmt: skip
     assert str(figures[0]) == "5" and str(figures[6]) == "2 MiB"
-    assert figures[-1] == Curve(name="loss", values=SOUND.losses)
+    assert figures[-2] == Curve(name="loss", values=SOUND.losses)
+
+
+def test_the_environment_is_there_to_look_up():
+    told = msgspec.structs.replace(SOUND, device="cuda:0 NVIDIA H200", versions={"python": "3.12.1", "torch": "2.13.0"})
+    table = memorize.measured(memorize.Evidence(ended=FINE, told=told))[-1]
+    assert table.rows == (("device", "cuda:0 NVIDIA H200"), ("python", "3.12.1"), ("torch", "2.13.0"))
 
 
 @pytest.mark.parametrize("given", [{"threshold": 1.0}, {"threshold": 0.0}, {"steps": 3}, {"running": 0}])

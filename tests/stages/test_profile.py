@@ -435,14 +435,26 @@ def test_without_a_reference_it_is_counted_again():
 
 def test_figures_begin_with_the_headline():
     figures = profile.measured(evidence())
-    assert [(one.name, str(one)) for one in figures[:-1]] == [
+    assert [(one.name, str(one)) for one in figures[:-3]] == [
         ("step time", "20 ms"), ("waiting share", "25 %"), ("operations", "84"), ("flops", "3,000"),
         ("trainable parameters", "420"), ("optimizer steps", "unknown"), ("validation steps", "4"),
         ("loader items", "unknown"), ("peak memory", "100 MiB"), ("resident memory", "200 MiB"), ("seconds", "4 s"),
         ("device", "cuda:0 NVIDIA H200"), ("reference", " "),
     ]  # fmt: skip
-    assert figures[-1] == Curve(name="step seconds", values=TIMED.steps)
+    assert figures[-3] == Curve(name="step seconds", values=TIMED.steps)
     assert [one.name for one in profile.measured(without_reference(SOUND))] == ["seconds"]
+
+
+def test_environment_and_reference_are_there_to_look_up():
+    more = changed(SOUND, operations={"training_step aten.addmm": 41})
+    environment, reference = profile.measured(evidence(more, TIMED))[-2:]
+    assert environment.rows[:3] == (("device", "cuda:0 NVIDIA H200"), ("hardware", "nvidia-h200"), ("torch", "2.13.0"))
+    assert reference.rows[0] == ("file", "references/profile/digits/nvidia-h200.json")
+    rows = dict(reference.rows)
+    assert rows["operations training_step aten.addmm"] == "40 → 41"
+    assert rows["workload batch size"] == "16 → 16"
+    assert rows["step seconds"] == "0.02 → 0.02"
+    assert [one.name for one in profile.measured(without_reference(SOUND, TIMED))][-1] == "environment"
 
 
 def test_a_candidate_reads_back_as_a_reference(tmp_path):

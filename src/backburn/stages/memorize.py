@@ -16,7 +16,7 @@ import msgspec
 from .. import environment, evidence, training
 from ..config import Seconds, Training
 from ..errors import Skip, Unjudged
-from ..report import Curve, Figure, Finding, Level, Measured, after
+from ..report import Curve, Figure, Finding, Level, Measured, Table, after
 
 _TOLERANCE = 0.01  # of the way from the first loss to the bound: bfloat16 keeps 8 bits
 _NAMED = 5  # parameters named in a finding; the rest are counted
@@ -300,7 +300,7 @@ def within_budget(seen: Evidence, config: Config) -> Iterator[Finding]:
 
 
 def measured(seen: Evidence) -> tuple[Measured, ...]:
-    """Steps first, then the losses, seconds, device and peak memory, and the loss as a curve."""
+    """Steps first, then the losses, seconds, device and peak memory, the loss as a curve, and the environment."""
     told = seen.told
     if told is None or not told.steps:
         return (Figure(name="seconds", value=round(seen.ended.seconds, 2), unit="s"),)
@@ -315,6 +315,7 @@ def measured(seen: Evidence) -> tuple[Measured, ...]:
         Figure(name="device", text=device),
         Figure(name="peak memory", value=told.peak_memory // 2**20, unit="MiB"),
         Curve(name="loss", values=told.losses),
+        Table(name="environment", rows=(("device", told.device), *told.versions.items())),
     )
 
 

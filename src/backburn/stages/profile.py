@@ -17,7 +17,7 @@ from .. import comparison, counts, environment, evidence, references, timings, t
 from ..config import Seconds, Training, words
 from ..errors import Skip, Unjudged
 from ..references import Found, Machine, Reference
-from ..report import Curve, Figure, Finding, Level, Measured, after
+from ..report import Curve, Figure, Finding, Level, Measured, Table, after
 
 _PASSES = {"count": "counting", "time": "timing", "again": "counting again"}
 
@@ -375,7 +375,16 @@ def measured(seen: Evidence) -> tuple[Measured, ...]:
         Figure(name="device", text=device),
         *([Figure(name="reference", text=f"{found.commit[:7]} {found.date}")] if found else []),
         Curve(name="step seconds", values=seen.timed.steps),
+        *_tables(seen),
     )
+
+
+def _tables(seen: Evidence) -> Iterator[Table]:
+    told, found = seen.counted[0], seen.found.reference
+    if told.machine:
+        yield Table(name="environment", rows=(("device", told.device), *told.machine.words))
+    if found:
+        yield Table(name="reference", rows=references.beside(found, seen.figures[0] | seen.times))
 
 
 def candidate(seen: Evidence, config: Config) -> Reference | None:
