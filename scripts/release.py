@@ -85,7 +85,7 @@ def notes(tag: str) -> Iterator[str]:
 
 
 def pin(tag: str) -> Iterator[str]:
-    """Write the tag's commit into what readers copy; yields the files. No commit can hold its own name: the next does."""
+    """Write the tag's commit into what readers copy; yields the files. No commit holds its own name: the next does."""
     known = commit(tag)
     for path in sorted(path for pattern in SHOWN for path in ROOT.glob(pattern)):
         text = path.read_text("utf-8")
