@@ -1,97 +1,29 @@
 """The whole road: a bake, its own workflows, the real act, our actions, to annotation, summary and verdict.
 
-For each stage a planted defect makes act's run red with that check named first; the sound twin stays green.
+Every check of every stage is seen to speak there, of a defect that is planted in the bake (the table: defects.py); the
+sound twin stays green.
 """
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 import yaml
 
-from backburn import rehearse
-from backburn.report import Verdict
+from backburn import catalog, evidence, rehearse
+from backburn.report import Generated, Level, Report, Verdict, name_of, overall
+
+from .defects import DEFECTS, NEVER_RED, RUNS, plant, reference
 
 REPOSITORY = Path(__file__).parents[1]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Defect:
-    """Edits of a bake, each (file, old, new), and the check that must be named first."""
-
-    workflow: str
-    check: str
-    edits: tuple[tuple[str, str, str], ...]
-
-
-MODEL, TRAIN = "src/digits/model.py", "src/digits/train.py"
-DEFECTS = {
-    "badly formatted": Defect(
-        workflow="push",
-        check="hygiene/black",
-        edits=((MODEL, "return self.layers(images)", "return  self.layers( images )"),),
-    ),
-    "a wrong doctest": Defect(workflow="push", check="unit/tests-pass", edits=((MODEL, "    0.5\n", "    0.75\n"),)),
-    "wrong sign": Defect(
-        workflow="gpu",
-        check="memorize/loss-above-bound",
-        edits=((MODEL, "        return loss\n", "        return -loss\n"),),
-    ),
-    "an encoder without gradients": Defect(
-        workflow="gpu",
-        check="memorize/gradients-reach",
-        edits=((MODEL, "return self.layers(images)", "return self.layers[-1](self.layers[:-1](images).detach())"),),
-    ),
-    "a batch sampler that overfit_batches does not hold": Defect(
-        workflow="gpu",
-        check="memorize/batch-is-fixed",
-        edits=(
-            (
-                "src/digits/data.py",
-                "        return DataLoader(self.train, self.batch_size, shuffle=True, drop_last=True)\n",
-                "        from torch.utils.data import BatchSampler, RandomSampler\n\n"
-                "        sampler = BatchSampler(RandomSampler(self.train), self.batch_size, drop_last=True)\n"
-                "        return DataLoader(self.train, batch_sampler=sampler)\n",
-            ),
-        ),
-    ),
-    "a changed learning rate": Defect(
-        workflow="nightly",
-        check="reproduce/same-training",
-        edits=((MODEL, "learning_rate: float = 3e-3", "learning_rate: float = 1e-2"),),
-    ),
-    "a loss that is summed": Defect(
-        workflow="nightly",
-        check="reproduce/final-metrics-hold",
-        edits=((MODEL, "cross_entropy(scores, digits)", 'cross_entropy(scores, digits, reduction="sum")'),),
-    ),
-    "a doubled forward": Defect(
-        workflow="nightly",
-        check="profile/operations-do-not-rise",
-        edits=((MODEL, "        scores = self(images)\n", "        scores = self(images)\n" * 2),),
-    ),
-    "no_grad lost in validation": Defect(
-        workflow="nightly",
-        check="profile/operations-do-not-rise",
-        edits=(
-            (
-                TRAIN,
-                '            "max_epochs": 20,\n',
-                '            "max_epochs": 20,\n' + " " * 12 + '"inference_mode": False,\n',
-            ),
-            (
-                MODEL,
-                '        self._step("val", batch)\n',
-                '        with torch.enable_grad():\n            self._step("val", batch)\n',
-            ),
-        ),
-    ),
-}
+HOOKS = REPOSITORY / "templates" / "project" / "{{cookiecutter.__folder}}" / ".pre-commit-config.yaml"
+STAGES = {"push": {"hygiene", "unit"}, "gpu": {"memorize"}, "nightly": {"unit", "reproduce", "profile"}}
+JOBS = {"push": set(), "gpu": {"verdict"}, "nightly": {"publish"}}  # without a stage
 
 
 @pytest.fixture(scope="session")
@@ -101,36 +33,6 @@ def caches():
     os.environ.setdefault("BACKBURN_CACHE", str(cache))
     os.environ.setdefault("PRE_COMMIT_HOME", str(cache / "pre-commit"))
     os.environ["OMP_NUM_THREADS"] = "1"  # a reference's environment too; on a shared machine two threads wait for it
-
-
-def plant(baked, folder, *edits):
-    shutil.copytree(baked, folder, symlinks=True)
-    for file, old, new in edits:
-        path = folder / file
-        text = path.read_text()
-        assert text.count(old) == 1, f"{old!r} is not in {file} once"
-        path.write_text(text.replace(old, new))
-    if edits:
-        subprocess.run(["git", "commit", "-qam", "Plant a defect"], cwd=folder, check=True)
-    return folder
-
-
-def rehearsed(folder, *workflows):
-    said = []
-    options = rehearse.Options(toolkit=REPOSITORY)
-    rehearsal = rehearse.rehearse(folder, workflows, options, said.append)
-    print("\n".join(said))
-    return rehearsal
-
-
-def stream(folder, workflow):
-    lines = (folder / "build" / "rehearsal" / workflow / "act.jsonl").read_text().splitlines()
-    return [json.loads(line) for line in lines if line.startswith("{")]
-
-
-def actions():
-    files = REPOSITORY.glob("actions/*/action.yml")
-    return {file.parent.name: yaml.safe_load(file.read_text()) for file in files}
 
 
 @pytest.fixture(scope="session")
@@ -147,12 +49,29 @@ def blessed(caches, baked, tmp_path_factory):
     return folder
 
 
-STAGES = {"push": {"hygiene", "unit"}, "gpu": {"memorize"}, "nightly": {"unit", "reproduce", "profile"}}
-JOBS = {"push": set(), "gpu": {"verdict"}, "nightly": {"publish"}}  # without a stage
+@pytest.fixture
+def twin(blessed, tmp_path):
+    """A copy of it, to plant something in."""
+    return Path(shutil.copytree(blessed, tmp_path / "digits", symlinks=True))
 
 
-def verdicts(rehearsal):
-    return {row.stage or row.job: row.verdict for row in rehearsal.rows}
+def rehearsed(folder, *workflows):
+    said = []
+    options = rehearse.Options(toolkit=REPOSITORY)
+    rehearsal = rehearse.rehearse(folder, workflows, options, said.append)
+    print("\n".join(said))
+    return rehearsal
+
+
+def stream(folder, workflow):
+    lines = (folder / "build" / "rehearsal" / workflow / "act.jsonl").read_text().splitlines()
+    return [json.loads(line) for line in lines if line.startswith("{")]
+
+
+def reports(folder, workflow):
+    """Stage -> what it uploaded."""
+    files = (folder / "build" / "rehearsal" / workflow / "artifacts").glob("*-*/report.json")
+    return {one.stage: one for one in (evidence.load(file, Report) for file in files)}
 
 
 def outputs(folder, workflow):
@@ -161,40 +80,8 @@ def outputs(folder, workflow):
     return {line["name"]: line["arg"] for line in reversed(found)}
 
 
-@pytest.mark.parametrize("workflow", STAGES)
-def test_the_sound_twin_is_green(blessed, tmp_path, workflow):
-    folder = plant(blessed, tmp_path / "digits")
-    rehearsal = rehearsed(folder, workflow)
-    assert verdicts(rehearsal) == dict.fromkeys(STAGES[workflow] | JOBS[workflow], "pass")
-    assert rehearsal.verdict is Verdict.PASS
-    assert ("cpu (rehearsal)" in rehearse.render(rehearsal)) == (workflow != "push")
-    promised = [name for stage in STAGES[workflow] for name in actions()[stage]["outputs"]]
-    assert set(promised) <= set(outputs(folder, workflow))
-
-
-SLOW = {"a loss that is summed", "no_grad lost in validation"}  # a nightly each; two others run with `make test`
-
-
-@pytest.mark.parametrize("name", [pytest.param(one, marks=[pytest.mark.slow] * (one in SLOW)) for one in DEFECTS])
-def test_a_defect_is_red_and_its_check_is_named_first(blessed, tmp_path, name):
-    defect = DEFECTS[name]
-    folder = plant(blessed, tmp_path / "digits", *defect.edits)
-    rehearsal = rehearsed(folder, defect.workflow)
-    assert rehearsal.verdict is Verdict.FAIL
-    stage, found = defect.check.split("/")[0], verdicts(rehearsal)
-    assert found[stage] == "fail"
-    assert {one: found[one] for one in STAGES[defect.workflow] - {stage} if found[one] != "pass"} == {}
-    lines = stream(folder, defect.workflow)
-    summaries = [line["content"] for line in lines if line.get("command") == "summary" and stage in line["content"]]
-    assert summaries[0].startswith(f"### ❌ {stage}: fail: {defect.check}")
-    errors = [line for line in lines if line.get("command") == "error"]
-    mine = [line for line in errors if stage in json.dumps(line)]
-    assert defect.check in json.dumps(mine[0])
-    if defect.workflow == "nightly":
-        assert found["publish"] == "pass" and night(folder)["verdict"] == "fail"
-
-
-# A reference that cannot be used, or is of another machine, makes no night green.
+def verdicts(rehearsal):
+    return {row.stage or row.job: row.verdict for row in rehearsal.rows}
 
 
 def night(folder):
@@ -202,49 +89,144 @@ def night(folder):
     return json.loads(outputs(folder, "nightly")["line"])
 
 
-def reference(folder, stage):
-    (path,) = (folder / "references" / stage / "digits").iterdir()
-    return path
+def actions():
+    files = REPOSITORY.glob("actions/*/action.yml")
+    return {file.parent.name: yaml.safe_load(file.read_text()) for file in files}
 
 
-def replanted(blessed, folder, change):
-    shutil.copytree(blessed, folder, symlinks=True)
-    path = reference(folder, "reproduce")
-    change(path, path.read_text())
-    subprocess.run(["git", "add", "-A"], cwd=folder, check=True)
-    subprocess.run(["git", "commit", "-qm", "Change the reference"], cwd=folder, check=True)
-    return folder
+@pytest.mark.parametrize("workflow", STAGES)
+def test_the_sound_twin_is_green(twin, workflow):
+    rehearsal = rehearsed(twin, workflow)
+    assert verdicts(rehearsal) == dict.fromkeys(STAGES[workflow] | JOBS[workflow], "pass")
+    assert rehearsal.verdict is Verdict.PASS
+    assert ("cpu (rehearsal)" in rehearse.render(rehearsal)) == (workflow != "push")
+    promised = [name for stage in STAGES[workflow] for name in actions()[stage]["outputs"]]
+    assert set(promised) <= set(outputs(twin, workflow))
 
 
-def cut(path, text):
-    path.write_text(text[: len(text) // 2])
+# The table of defects.
 
 
-def newer(path, text):
-    path.write_text(text.replace('"schema": 1', '"schema": 99'))
+def every_check():
+    """Of each stage; those of hygiene's hooks are the template's."""
+    hooks = [hook["id"] for repo in yaml.safe_load(HOOKS.read_text())["repos"] for hook in repo["hooks"]]
+    for name, stage in catalog.STAGES.items():
+        for check in stage.CHECKS:
+            made = hooks if (name, type(check)) == ("hygiene", Generated) else [name_of(check)]
+            yield from (f"{name}/{one}" for one in made)
+
+
+def shown(run):
+    """Check -> what it is to say in this run, of each stage the cause first."""
+    found = [pair for name in run.defects for pair in DEFECTS[name].shows.items()]
+    return {check: word for check, word in found if stage_of(check) in STAGES[run.workflow]}
+
+
+def unseen(checks, runs):
+    """The checks that no run shows at their worst."""
+    seen = {pair for run in runs for pair in shown(run).items()}
+    return {check for check in checks if (check, NEVER_RED.get(check, "fail")) not in seen}
+
+
+def test_every_check_has_a_defect_that_it_is_seen_to_find():
+    assert unseen(every_check(), RUNS) == set()
+    assert {*NEVER_RED} <= {*every_check()}
+    assert {name for run in RUNS for name in run.defects} == {*DEFECTS}
+    assert {check for run in RUNS for check, word in shown(run).items() if word == "fail"}.isdisjoint(NEVER_RED)
+
+
+def test_a_check_without_a_defect_is_found():
+    later = [*every_check(), "hygiene/ruff", "profile/joules-do-not-rise"]
+    assert unseen(later, RUNS) == {"hygiene/ruff", "profile/joules-do-not-rise"}
+    (alone,) = (run for run in RUNS if "half a batch" in run.defects)
+    assert unseen(every_check(), [run for run in RUNS if run != alone]) == {"profile/workload-is-the-same"}
+
+
+def stage_of(check):
+    return check.partition("/")[0]
+
+
+def words(report):
+    """Check -> its verdict, or of one that passes the worst level of its findings; nothing of those that are silent."""
+    found = {}
+    for one in report.outcomes:
+        levels = [finding.level for finding in one.findings]
+        loudest = next((level for level in Level if level in levels), "")
+        word = one.verdict if one.verdict in (Verdict.FAIL, Verdict.UNJUDGED) else loudest
+        found |= {one.check: str(word)} if word else {}
+    return found
+
+
+def verdict_of(said):
+    """What a stage comes to whose checks say this."""
+    return overall(Verdict(word) if word in [*Verdict] else Verdict.PASS for word in ["pass", *said])
+
+
+def expect_named_first(lines, report, check, word):
+    """In the annotations, in the first line of the summary and in its table."""
+    stage, mark = stage_of(check), {"fail": "❌", "unjudged": "⚠️"}.get(word, "✅")
+    loud = [line for line in lines if line.get("kvPairs", {}).get("title", "").startswith(f"{stage}/")]
+    assert loud[0]["kvPairs"]["title"].startswith(check)
+    levels = {"fail": ["error"], "unjudged": ["error", "warning"]}.get(word, [word])  # nightly.yml: unjudged: warn
+    assert loud[0]["command"] in levels
+    (summary,) = (line["content"] for line in lines if re.match(rf"### \S+ {stage}: ", line.get("content", "")))
+    cause = f": {check}" if word in ("fail", "unjudged") else ""
+    assert summary.startswith(f"### {mark} {stage}: {report.verdict}{cause}")
+    assert re.search(r"\|---\|\n\| (\S+) \| (\S+)", summary).groups() == (mark, check)
+
+
+def is_named(run):
+    return pytest.param(
+        run, id=f"{run.workflow}: {', '.join(run.defects)}"[:80], marks=[] if run.quick else pytest.mark.slow
+    )
+
+
+def expect_candidate(folder, stage):
+    """What the reference would be made of, among what was uploaded."""
+    (file,) = folder.glob(f"build/rehearsal/nightly/artifacts/{stage}-train-*/digits/candidate.json")
+    assert len(json.loads(file.read_text())["seeds"]) == {"reproduce": 5, "profile": 2}[stage]
+
+
+@pytest.mark.parametrize("run", [is_named(run) for run in RUNS])
+def test_defects_are_found_and_the_cause_is_named_first(twin, run):
+    plant(twin, *run.defects)
+    rehearsal = rehearsed(twin, run.workflow)
+    lines, found, expected = stream(twin, run.workflow), reports(twin, run.workflow), {}
+    for stage in STAGES[run.workflow]:
+        wanted = {check: word for check, word in shown(run).items() if stage_of(check) == stage}
+        said = words(found[stage])
+        assert {check: said.get(check) for check in wanted} == wanted
+        expected[stage] = verdict_of(wanted.values())
+        for check in [*wanted][:1]:
+            expect_named_first(lines, found[stage], check, wanted[check])
+        if wanted.get(f"{stage}/reference-is-comparable") == "unjudged":
+            expect_candidate(twin, stage)
+    without = expected.get("memorize", Verdict.PASS)
+    expected |= dict.fromkeys(JOBS[run.workflow], "pass" if without is Verdict.PASS else "fail")
+    assert verdicts(rehearsal) == expected
+    assert rehearsal.verdict is overall(map(Verdict, expected.values()))
+    if run.workflow == "nightly":
+        assert night(twin)["verdict"] == rehearsal.verdict
+
+
+# A reference that cannot be read, or is of another machine, makes no night green.
+
+
+def cut(text):
+    return text[: len(text) // 2]
+
+
+def newer(text):
+    return text.replace('"schema": 1', '"schema": 99')
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("change", "said"), [(cut, "not readable as JSON"), (newer, "schema 99 is newer")])
-def test_a_reference_that_cannot_be_read_is_no_verdict(blessed, tmp_path, change, said):
-    folder = replanted(blessed, tmp_path / "digits", change)
-    rehearsal = rehearsed(folder, "nightly")
+def test_a_reference_that_cannot_be_read_is_no_verdict(twin, change, said):
+    path = reference(twin, "reproduce")
+    path.write_text(change(path.read_text()))
+    subprocess.run(["git", "commit", "-qam", "Change the reference"], cwd=twin, check=True)
+    rehearsal = rehearsed(twin, "nightly")
     assert rehearsal.verdict is Verdict.FAIL
-    assert said in (folder / "build" / "rehearsal" / "nightly" / "log.txt").read_text()
-    assert night(folder)["verdict"] == "no verdict"
-
-
-@pytest.mark.slow
-def test_the_reference_of_another_machine_is_no_pass(blessed, tmp_path):
-    def moved(path, text):
-        path.unlink()
-        other = json.loads(text)
-        other["machine"]["hardware"] = "nvidia-h200"
-        path.with_name("nvidia-h200.json").write_text(json.dumps(other))
-
-    folder = replanted(blessed, tmp_path / "digits", moved)
-    rehearsal = rehearsed(folder, "nightly")
-    assert verdicts(rehearsal)["reproduce"] == "unjudged" and rehearsal.verdict is Verdict.UNJUDGED
-    assert night(folder)["verdict"] == "unjudged"
-    (offered,) = folder.glob("build/rehearsal/nightly/artifacts/reproduce-train-*/digits/candidate.json")
-    assert len(json.loads(offered.read_text())["seeds"]) == 5
+    assert said in (twin / "build" / "rehearsal" / "nightly" / "log.txt").read_text()
+    assert night(twin)["verdict"] == "no verdict"
