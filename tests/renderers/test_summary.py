@@ -1,5 +1,11 @@
+import re
+
+import msgspec
+import pytest
+
 from backburn.renderers import summary
-from tests.renderers.reports import BROKEN, SOUND, many
+from backburn.report import Finding, Outcome, Report, Table
+from tests.renderers.reports import BROKEN, GREEN, HOSTILE, SOUND, hostile, many
 
 
 def test_the_verdict_is_the_first_line_and_names_the_cause():
@@ -26,6 +32,41 @@ def test_nothing_from_a_training_becomes_markup():
     fenced = text.split("````")
     assert len(fenced) == 3
     assert "</details>" in fenced[1]
+
+
+def test_what_may_be_looked_up_is_folded_at_the_end():
+    text = summary.render(GREEN[2:3])
+    assert text.index("| ✅ |") < text.index(
+        "<details><summary>environment [digits]</summary>\n\n| | |\n|---|---|\n| device"
+    )
+    assert "| reason | a &lt;wider&gt; model |" in text
+    assert "| final val\\_loss | 0.031 → 0.03175 |" in text
+    assert text.endswith("\n\n</details>\n")
+
+
+def test_where_there_is_no_room_the_tables_go_first():
+    table = Table(name="environment", rows=(("package", "é" * 20_000),) * 2)
+    report = msgspec.structs.replace(SOUND, tables=(table,))
+    assert "environment" not in summary.render([report])
+    assert summary.render([report]).startswith(summary.render([SOUND]).rstrip())
+
+
+@pytest.mark.parametrize("text", HOSTILE)
+def test_hostile_text_ends_no_fold_and_no_table(text):
+    found = re.sub(r"(?s)\n(`{3,})\n.*?\n\1\n", "\n", summary.render([hostile(text)]))  # but what is in fences
+    assert re.findall("</?details>", found) == ["<details>", "</details>"] * 2
+    assert set(re.findall("<[^>]*>", found)) <= {
+        "<details>", "</details>", "<summary>", "</summary>", "<code>", "</code>", "<br>", "<!-- -->",
+    }  # fmt: skip
+    for line in found.splitlines():
+        assert line.startswith("| ") == line.endswith(" |"), line
+
+
+def test_a_colour_between_backticks_does_not_end_the_fence():
+    finding = Finding(message="bad", detail="``\x1b[0m`\n</details>@team")
+    outcome = Outcome(check="unit/tests-pass", claim="", findings=(finding,))
+    text = summary.render([Report(stage="unit", question="?", outcomes=(outcome,))])
+    assert "\n````\n```\n</details>@team\n````\n" in text
 
 
 def test_at_most_twenty_rows_and_sixty_kibibytes():

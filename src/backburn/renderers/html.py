@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -11,6 +10,7 @@ from pathlib import Path
 
 from .. import charts
 from ..report import Figure, Finding, Look, Outcome, Report, Verdict, overall
+from ..visible import spelled
 
 FINDINGS = 50  # of a report, shown in full; the rest is counted
 ROWS = 200  # of a table
@@ -18,11 +18,6 @@ LONG = 12  # lines of a detail above which it is folded
 _DETAIL = 16 * 1024  # characters of one detail: its end is what matters
 _PAGE = Path(__file__).with_name("page.html.j2")
 _MARKS = {Verdict.PASS: "✓", Verdict.FAIL: "✗", Verdict.SKIP: "–", Verdict.UNJUDGED: "?"}
-_ANSI = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)|[@-Z\\-_=>])")
-# What is seen nowhere, or turns the order of reading round (Trojan Source); U+200C and U+200D join letters and emoji.
-_UNSEEN = re.compile(
-    "[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufffe\uffff\ud800-\udfff]"
-)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -135,5 +130,4 @@ def _shown(value: object) -> object:
     """Each value that the page shows passes here, before it is escaped: what cannot be seen is spelled out."""
     if hasattr(value, "__html__"):  # our own markup, all that is in it has been here
         return value
-    text = _ANSI.sub("", str(value).replace("\r\n", "\n"))
-    return _UNSEEN.sub(lambda one: f"\\u{ord(one[0]):04x}", text)
+    return spelled(str(value))

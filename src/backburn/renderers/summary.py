@@ -7,7 +7,8 @@ import re
 from collections.abc import Iterator, Sequence
 
 from ..github import SUMMARY_BYTES
-from ..report import Finding, Look, Outcome, Report, Verdict
+from ..report import Finding, Look, Outcome, Report, Table, Verdict
+from ..visible import spelled
 
 ROWS = 20
 MARKS = {Verdict.PASS: "✅", Verdict.FAIL: "❌", Verdict.SKIP: "➖", Verdict.UNJUDGED: "⚠️"}
@@ -32,21 +33,23 @@ def _section(report: Report, size: int) -> str:
             left_out += 1
     if left_out:
         blocks.append(f"{left_out} more findings: see `report.json` in the artifact.")
+    for block in map(_folded, report.tables):  # what may be looked up stands last, where there is room for it
+        room -= len(block.encode()) + 2
+        blocks += [block] if room > 0 else []
     return "\n\n".join(blocks) + "\n"
 
 
 def _heading(report: Report) -> str:
     cause = next((one for one in report.worst_first if one.verdict in (Verdict.FAIL, Verdict.UNJUDGED)), None)
-    first = f"### {MARKS[report.verdict]} {report.stage}: {report.verdict.value}"
+    first = f"### {MARKS[report.verdict]} {_text(report.stage)}: {report.verdict.value}"
     lines = [first + (f": {_cause(cause)}" if cause else "")]
-    lines.append(
-        f"{report.question} {report.seconds:.1f} s" + (f", commit `{report.commit[:12]}`" if report.commit else "")
-    )
+    of_commit = f", commit <code>{_inside(report.commit[:12])}</code>" if report.commit else ""
+    lines.append(f"{_text(report.question)} {report.seconds:.1f} s{of_commit}")
     figures = [f"{_of(figure.name, figure.training)} **{_text(str(figure))}**" for figure in report.figures[:ROWS]]
     if figures:
         lines.append(" · ".join(figures))
     if report.interrupted:
-        lines.append(f"**{report.interrupted}**")
+        lines.append(f"**{_text(report.interrupted)}**")
     return "\n\n".join(lines)
 
 
@@ -81,17 +84,29 @@ def _details(report: Report) -> Iterator[str]:
             yield _detail(outcome, finding)
 
 
+def _folded(table: Table) -> str:
+    of_training = f" [{table.training}]" if table.training else ""
+    rows = [f"| {_text(name)} | {_text(text)} |" for name, text in table.rows]
+    head = f"<details><summary>{_inside(table.name + of_training)}</summary>"
+    return "\n".join([head, "", "| | |", "|---|---|", *rows, "", "</details>"])
+
+
 def _detail(outcome: Outcome, finding: Finding) -> str:
     where = f"{finding.file}:{finding.line}" if finding.line else finding.file
-    # Inside <summary> GitHub reads HTML, not Markdown: a backslash would be shown.
-    head = html.escape(outcome.check) + (f" <code>{html.escape(where)}</code>" if where else "")
+    head = _inside(outcome.check) + (f" <code>{_inside(where)}</code>" if where else "")
     lines = [f"<details><summary>{finding.level.value}: {head}</summary>", "", _text(finding.message, keep_lines=True)]
     if finding.hint:
         lines += ["", f"**What to do:** {_text(finding.hint, keep_lines=True)}"]
     if finding.detail:
-        fence = _fence(finding.detail)
-        lines += ["", fence, finding.detail[-_DETAIL:], fence]
+        detail = spelled(finding.detail[-_DETAIL:])
+        fence = _fence(detail)
+        lines += ["", fence, detail, fence]
     return "\n".join([*lines, "</details>"])
+
+
+def _inside(text: str) -> str:
+    """Text inside <summary>, where GitHub reads HTML, not Markdown: a backslash would be shown, a blank line end it."""
+    return html.escape(" ".join(spelled(text).split())).replace("@", "@<!-- -->")
 
 
 def _fence(text: str) -> str:
@@ -105,6 +120,6 @@ def _of(name: str, training: str) -> str:
 
 def _text(text: str, *, keep_lines: bool = False) -> str:
     """Plain text as Markdown that renders as itself: no tag, link, mention or table cell can be smuggled in."""
-    text = html.escape(text, quote=False)
+    text = html.escape(spelled(text), quote=False)
     text = re.sub(r"([\\`*_\[\]|~#])", r"\\\1", text).replace("@", "@<!-- -->")
     return text.replace("\n", "<br>\n" if keep_lines else " ")
