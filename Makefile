@@ -29,11 +29,22 @@ demo: $(VENV) ## Bake a project and rehearse its workflows here, with the real a
 	@printf '%s\n' '' 'demo 3/3: rehearse its push, gpu and nightly workflows. Once, this installs its hooks (60 MB)'
 	.venv/bin/backburn rehearse push gpu nightly -C $(PROJECT) --toolkit .
 	@printf '%s\n' '' 'Now break it: let $(PROJECT)/src/digits/model.py end in `return -loss`, and see' \
-	  '  BACKBURN_CACHE=build/cache .venv/bin/backburn rehearse gpu --dirty -C $(PROJECT)'
+	  '  BACKBURN_CACHE=build/cache .venv/bin/backburn rehearse gpu --dirty -C $(PROJECT)' '' \
+	  'All of the above on one page: $(PROJECT)/build/rehearsal/report.html'
 
 .PHONY: test
-test: $(VENV) ## Run the test suite; ARGS go to pytest (ARGS='-m slow' for what CI adds)
+test: $(VENV) browser ## Run the test suite; ARGS go to pytest (ARGS='-m slow' for what CI adds)
 	.venv/bin/python -m pytest $(ARGS)
+
+# The tests look at reports in a real browser, which pip does not have. tests/renderers/test_browser.py knows the names.
+.PHONY: browser
+browser:
+	@if type chromium || type chromium-browser || type google-chrome; then exit; fi >/dev/null 2>&1; \
+	if type apt-get >/dev/null 2>&1 && [[ $$(id -u) == 0 ]]; then \
+	  echo 'Installing a browser for the tests, Debian'\''s chromium (100 MB and what it needs, once)'; \
+	  apt-get -qq update && DEBIAN_FRONTEND=noninteractive apt-get -qq install --no-install-recommends chromium >/dev/null && exit; \
+	fi; \
+	echo 'No browser: tests/renderers/test_browser.py will fail. Install one, e.g. apt-get install chromium' >&2
 
 .PHONY: lint
 lint: $(VENV) ## Run pre-commit on all files, and the types in the project's own environment
