@@ -102,7 +102,7 @@ def test_the_worst_is_in_standard_deviations():
         ({}, ""),
         ({"final accuracy": 0.1}, ""),
         ({"loss@8": 0.5000001}, "from step 8 on: loss 0.5 → 0.5 (by 2e-05 %)"),
-        ({"loss@8": 0.4, "norm@1": 3.0, "rate@1": 0.2}, "from step 1 on: learning rate 0.1 → 0.2 (by 1e+02 %)"),
+        ({"loss@8": 0.4, "norm@1": 3.0, "rate@1": 0.2}, "from step 1 on: learning rate 0.1 → 0.2 (by 100 %)"),
         ({"mean loss@8": 0.3}, "from step 8 on: mean loss 0.6 → 0.3 (by -50 %)"),
         ({"loss@8": math.nan}, "from step 8 on: loss 0.5 → nan (by nan %)"),
     ],

@@ -193,6 +193,7 @@ def _steps(last: int) -> str:
 
 
 def _change(before: float, now: float) -> str:
-    """`0.003 → 0.03 (900 %)`; what is a rounding apart shows only in the relative change."""
-    relative = f" (by {100 * (now - before) / abs(before):.2g} %)" if before else ""
+    """`0.003 → 0.03 (by 900 %)`; what is a rounding apart shows only in the relative change."""
+    percent = 100 * (now - before) / abs(before) if before else 0.0
+    relative = f" (by {percent:{'.2g' if abs(percent) < 10 else ',.0f'}} %)" if before else ""
     return f"{before:.6g} → {now:.6g}{relative}"

@@ -254,7 +254,7 @@ def test_the_first_octave_that_is_beyond_is_named_with_the_likely_cause():
     assert finding.hint == (
         "Likely: other batches (train batches: a → b); more or fewer settings (hparams.lr: 0.003 → -);"
         " a slightly other machine (kernel: 6.1 → 6.2). The curve differs from step 1 on: learning rate 0.003 → 0.03"
-        " (by 9e+02 %). The reference is of 0123456 2026-11-20."
+        " (by 900 %). The reference is of 0123456 2026-11-20."
     )
     levels = [(one.level.value, one.detail) for one in outcomes["same-training"].findings]
     assert levels == [
