@@ -1,10 +1,11 @@
-"""Fixtures that ask a stage inside a test: `memorize("digits")`. Nothing heavy is imported until one is used."""
+"""Fixtures that ask a stage inside a test, `memorize("digits")`, and markers. Nothing is imported until one is used."""
 
 from __future__ import annotations
 
 import contextlib
 import fcntl
 import os
+import shutil
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,6 +15,15 @@ import pytest
 
 if TYPE_CHECKING:
     from .report import Report
+
+MARKERS = (
+    "memorize: trains; set by backburn on each test that asks `memorize`, `reproduce` or `profile`",
+    "gpu: skipped where this machine shows no GPU; fails there where one is required",
+    "slow: takes long",
+)
+_REQUIRE = "backburn_require_gpu"
+_GPU_IS_OURS = pytest.StashKey[bool]()
+_HIDDEN = ("", "-1", "NoDevFiles")  # of CUDA_VISIBLE_DEVICES; the last is Slurm's
 
 
 class Ask(Protocol):
@@ -25,6 +35,63 @@ class Ask(Protocol):
         `given` are fields of the stage's configuration (`steps=100`). The test fails with the report as its text where
         the stage does, and is skipped with the reason where it could not be judged (`unjudged="fail"`: fails).
         """
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """An ini key and no option: `--require-gpu` may be the project's own, and two of one name end pytest."""
+    required = os.environ.get("BACKBURN_REQUIRE_GPU", "").lower() in ("1", "true", "t", "yes", "y", "on")
+    parser.addini(_REQUIRE, "without a GPU, tests marked `gpu` fail", type="bool", default=required)
+
+
+@pytest.hookimpl(trylast=True)  # a conftest.py registers its own first
+def pytest_configure(config: pytest.Config) -> None:
+    """Register the markers that the project has not: what it calls `gpu` stays its own."""
+    own = {line.partition(":")[0].partition("(")[0].strip() for line in config.getini("markers")}
+    for line in MARKERS:
+        if line.partition(":")[0] not in own:
+            config.addinivalue_line("markers", line)
+    config.stash[_GPU_IS_OURS] = "gpu" not in own
+
+
+@pytest.hookimpl(tryfirst=True)  # before `-m` chooses
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Mark what trains, and skip what needs a GPU where there is none."""
+    for item in items:
+        if _asks(item):
+            item.add_marker("memorize")
+        lacking = item.get_closest_marker("gpu") and config.stash[_GPU_IS_OURS] and _no_gpu()
+        if lacking and not config.getini(_REQUIRE):
+            item.add_marker(pytest.mark.skip(reason=lacking))
+
+
+@pytest.hookimpl(tryfirst=True)  # before fixtures that may take long
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """What could not run is never a pass: a test that needs a GPU, on a machine that must have one."""
+    if item.get_closest_marker("gpu") and item.config.stash[_GPU_IS_OURS] and item.config.getini(_REQUIRE):
+        if lacking := _no_gpu():
+            pytest.fail(f"{lacking}, and one is required ({_REQUIRE} or BACKBURN_REQUIRE_GPU)", pytrace=False)
+
+
+def _asks(item: pytest.Item) -> bool:
+    """Whether it uses a fixture of ours: a project may have its own of the same name, or one that asks ours."""
+    known = getattr(getattr(item, "_fixtureinfo", None), "name2fixturedefs", {})
+    for name in ("memorize", "reproduce", "profile"):
+        for one in reversed(known.get(name, ())):
+            if getattr(one.func, "__module__", "") == __name__:
+                return True
+            if name not in one.argnames:
+                break
+    return False
+
+
+def _no_gpu() -> str:
+    """Why no GPU is to be had here, as nodes, programs and variables say: to ask torch takes seconds."""
+    hidden = os.environ.get("CUDA_VISIBLE_DEVICES", "0")
+    if hidden.strip() in _HIDDEN:
+        return f"no GPU: CUDA_VISIBLE_DEVICES is {hidden!r}"
+    # WSL has the program and no nodes. A container without a GPU has /proc/driver/nvidia all the same: the host's.
+    shown = [*Path("/dev").glob("nvidia[0-9]*"), *Path("/dev").glob("kfd")] or shutil.which("nvidia-smi")
+    return "" if shown else "no GPU: this machine shows neither NVIDIA's nor AMD's"
 
 
 @pytest.fixture(scope="session")
@@ -95,4 +162,12 @@ def _conclude(report: Report, unjudged: str) -> Report:
     reasons = [outcome.unjudged for outcome in report.worst_first if outcome.unjudged]
     if report.verdict is Verdict.UNJUDGED and unjudged == "skip":
         pytest.skip(f"backburn {report.stage}: unjudged: {'; '.join(reasons)}")
-    pytest.fail("\n" + terminal.render([report]), pytrace=False)
+    pytest.fail(f"{_first(report)}\n\n{terminal.render([report])}", pytrace=False)
+
+
+def _first(report: Report) -> str:
+    """The cause, in one line: pytest's short summary shows no other."""
+    cause = report.worst_first[0]
+    of = f" [{cause.training}]" if cause.training else ""
+    said = cause.findings[0].message if cause.findings else cause.unjudged
+    return f"{cause.check}{of}: {said.partition(chr(10))[0]}"
