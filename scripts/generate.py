@@ -50,7 +50,12 @@ EXTRA_INPUTS: dict[str, dict[str, tuple[str, str]]] = {
 }
 
 # Verbs that are no stage -> the page with their options.
-PAGES = {"rehearse": "docs/rehearse.md", "bless": "docs/references.md", "publish": "docs/history.md"}
+PAGES = {
+    "rehearse": "docs/rehearse.md",
+    "bless": "docs/references.md",
+    "publish": "docs/history.md",
+    "report": "docs/report.md",
+}
 
 # Every action has these, then its own: figures of the stage, which the CLI writes under their own names.
 OUTPUTS = {

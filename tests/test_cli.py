@@ -129,7 +129,7 @@ def test_a_wrong_input_of_an_action_reaches_the_annotation(project):
 def test_paths_and_commands_are_those_of_where_one_stands(project):
     inner = project / "inner"
     inner.mkdir()
-    assert "Report: ../build/backburn/unit/report.json" in backburn("unit", cwd=inner).stdout
+    assert "Page: ../build/backburn/unit/report.html" in backburn("unit", cwd=inner).stdout
     (project / "test_one.py").write_text("def test_one():\n    assert 1 == 2\n")
     done = backburn("unit", "-C", project.name, cwd=project.parent)
     assert f"then `backburn unit -C '{project.name}'`" in done.stdout
@@ -220,6 +220,29 @@ def test_a_full_disk_behind_githubs_files_is_no_bug(project, words):
     assert done.returncode == (2 if "memorize" in words else 3)
     assert ("no training is declared" if "memorize" in words else "the disk is full") in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_a_page_that_cannot_be_written_leaves_the_verdict(project):
+    """The page of all stages is the last that is written; where it should be lies a folder."""
+    (project / "build" / "backburn" / "report.html").mkdir(parents=True)
+    done = backburn("unit", cwd=project)
+    assert done.returncode == 0
+    assert done.stderr == f"no page was written: Is a directory: {project / 'build/backburn/report.html'}\n"
+    assert done.stdout.splitlines()[-1] == "  Next: nothing to mend. Report: build/backburn/unit/report.json"
+
+
+def test_report_tells_what_the_stages_said_and_judges_nothing(project):
+    assert backburn("report", cwd=project).returncode == 2
+    (project / "test_one.py").write_text("def test_one():\n    print('::error::forged')\n    assert 1 == 2\n")
+    assert backburn("unit", cwd=project).returncode == 1
+    done = backburn("report", cwd=project)
+    said = ["unit: fail  unit/tests-pass: test_one: assert 1 == 2", "Page: build/backburn/report.html"]
+    assert (done.returncode, done.stdout.splitlines()) == (0, said)
+    done, outputs, summary = on_github(project, "report", BACKBURN_PATH="build:elsewhere")
+    assert done.returncode == 0 and done.stdout.startswith("::stop-commands::")
+    assert re.search(r"^verdict<<.*\nfail\n", outputs)
+    assert re.search(rf"^report<<.*\n{re.escape(str(project / 'report.html'))}\n", outputs, re.MULTILINE)
+    assert summary.startswith("### ❌ unit: fail") and "### ⚠️ report: unjudged" in summary
 
 
 def test_a_reader_that_leaves_is_no_bug(project):

@@ -7,7 +7,7 @@ from typing import Any, Protocol
 import msgspec
 
 from .references import Reference
-from .renderers import annotations, junit, sarif, summary, terminal
+from .renderers import annotations, html, junit, sarif, summary, terminal
 from .report import Check, Generated, Look, Measured, Report
 from .stages import hygiene, memorize, profile, reproduce, unit
 
@@ -46,9 +46,18 @@ class Renderer(Protocol):
 
 
 REFERENCED: Mapping[str, Referenced] = {"reproduce": reproduce, "profile": profile}
+REUSED = frozenset({"memorize", "profile"})  # their trainings are not started where nothing that these reach changed
 STAGES: Mapping[str, Stage] = {"hygiene": hygiene, "unit": unit, "memorize": memorize, **REFERENCED}
-FILES: Mapping[str, Renderer] = {"junit.xml": junit, "report.sarif": sarif}  # what lies beside a report.json
-RENDERERS: Mapping[str, Renderer] = {"terminal": terminal, "annotations": annotations, "summary": summary} | {
+FILES: Mapping[str, Renderer] = {
+    "report.html": html,
+    "report.xml": junit,
+    "report.sarif": sarif,
+}  # beside a report.json
+RENDERERS: Mapping[str, Renderer] = {
+    "terminal": terminal,
+    "annotations": annotations,
+    "summary": summary,
+    "html": html,
     "junit": junit,
     "sarif": sarif,
 }

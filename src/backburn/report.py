@@ -164,7 +164,8 @@ def _badness(outcome: Outcome) -> int:
 class Look:
     """What a renderer is told beside the reports: columns, colours, and how bad it is that one is unjudged.
 
-    `again` is the command that was typed, `folder` the way to a report's folder from where its reader stands.
+    `again` is the command that was typed, `folder` the way to a report's folder from where its reader stands, `page`
+    the way to its HTML page, if it has one.
     """
 
     width: int = 100
@@ -172,6 +173,7 @@ class Look:
     unjudged: Level = Level.ERROR
     again: str = ""
     folder: str = ""
+    page: str = ""
 
 
 # A check is a pure function (evidence, config) -> findings. It may carry `after`, set by the decorator below, and

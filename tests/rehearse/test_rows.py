@@ -260,5 +260,6 @@ def test_a_workflow_that_act_refuses_is_unjudged(conclude):
     [("backburn-ci/backburn/actions/publish@abc", "night: unjudged"), ("some/greeting@abc", "every step passed")],
 )
 def test_what_publish_said_of_the_night_is_its_jobs_headline(conclude, uses, headline):
-    said = leg(tail=("night: pass", "would open: x", "night: unjudged", "bye"))
+    tails = {"publish": ("night: pass", "would open: x", "night: unjudged", "bye"), "report": ("Page: report.html",)}
+    said = leg(outputs=tails)
     assert brief(conclude(f"  one: {{steps: [{{uses: {uses}}}]}}", said)) == [("one", "", "pass", headline)]

@@ -1,3 +1,5 @@
+import msgspec
+
 from backburn.renderers import terminal
 from backburn.report import Look
 from tests.renderers.reports import BROKEN, SOUND, many
@@ -21,6 +23,14 @@ def test_a_sound_report_ends_with_where_it_lies():
     assert "loss █▄▁" in text
     assert "device: cpu (rehearsal)" in text
     assert text.splitlines()[-1] == "  Next: nothing to mend. Report: build/backburn/memorize/report.json"
+
+
+def test_where_there_is_a_page_the_last_line_names_it():
+    look = Look(page="build/backburn/memorize/report.html")
+    interrupted = msgspec.structs.replace(BROKEN, interrupted="interrupted by SIGINT")
+    for report in (SOUND, BROKEN, interrupted):
+        last = terminal.render([report], look).splitlines()[-1]
+        assert last.startswith("  Next: ") and last.endswith(" Page: build/backburn/memorize/report.html")
 
 
 def test_colours_only_when_asked_for():

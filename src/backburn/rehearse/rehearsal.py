@@ -14,8 +14,8 @@ from typing import Any
 
 from .. import evidence, git, process, toolkit
 from ..errors import UserError
-from ..report import Finding, Verdict, overall
-from . import act, clone, environ, event, rows, workflow
+from ..report import Finding, Report, Verdict, overall
+from . import act, clone, environ, event, rows, said, workflow
 from .act import Say
 from .rows import Row, Told
 from .served import TOOLKIT, Server, localize
@@ -71,6 +71,11 @@ class Rehearsal:
     def verdict(self) -> Verdict:
         """What the rows come to, as a report's outcomes do."""
         return overall(row.verdict for row in self.rows)
+
+    @property
+    def reports(self) -> tuple[Report, ...]:
+        """What the page shows: every stage's report, and what became of the other jobs."""
+        return tuple(said.reports(self.rows, self.findings, root=str(self.folder.parents[1])))
 
 
 def rehearse(root: Path, workflows: tuple[str, ...], options: Options, say: Say) -> Rehearsal:

@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+
+import msgspec
 
 from .. import evidence
 from ..errors import UserError
@@ -22,7 +24,8 @@ _REGARDLESS = re.compile(r"\b(always|failure|cancelled)\s*\(")
 class Row:
     """One line of the table. `stage` is empty for a job without one; `note` says why, where the verdict alone does not.
 
-    `seconds` are the job's, where it has several stages each one's own; None for what never began.
+    `seconds` are the job's, where it has several stages each one's own; None for what never began. `report` is what the
+    stage said, its folder that of the artifact.
     """
 
     workflow: str
@@ -32,6 +35,7 @@ class Row:
     headline: str = ""
     seconds: float | None = None
     note: str = ""
+    report: Report | None = field(default=None, compare=False, repr=False)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -144,13 +148,14 @@ def _broken(told: Told, leg: Leg, step: str, stage: str) -> tuple[Row, tuple[Fin
 
 
 def _night(job: Job, leg: Leg) -> str:
-    """What `publish` said of the night, in its own last line; empty for a job without it."""
+    """What `publish` said of the night, in its own last line, whatever follows it; empty for a job without it."""
     publishes = any(one.partition("@")[0].endswith("actions/publish") for one in job.uses)
-    return next((line for line in reversed(leg.tail()) if publishes and line.startswith("night: ")), "")
+    lines = [line for tail in leg.outputs.values() for line in tail]
+    return next((line for line in reversed(lines) if publishes and line.startswith("night: ")), "")
 
 
 def _judged(told: Told, leg: Leg, stage: str, report: Report) -> tuple[Row, tuple[Finding, ...]]:
-    row = _row(told, leg, report.verdict, _headline(report), stage=stage)
+    row = replace(_row(told, leg, report.verdict, _headline(report), stage=stage), report=report)
     worst = report.worst_first[0] if report.outcomes else None
     if worst is None or report.verdict in (Verdict.PASS, Verdict.SKIP):
         return row, ()
@@ -182,7 +187,7 @@ def _reports(told: Told, leg: Leg) -> tuple[dict[str, Report], str]:
             except UserError as error:
                 broken = f"unreadable report: {error.problem}"
             else:
-                found[report.stage] = report
+                found[report.stage] = msgspec.structs.replace(report, folder=str(file.parent))
     return found, broken
 
 

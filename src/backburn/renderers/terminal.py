@@ -96,10 +96,11 @@ def _outcome(console: Console, outcome: Outcome) -> None:
 
 def _next(report: Report, look: Look) -> str:
     again, folder = look.again or f"backburn {report.stage}", look.folder or report.folder
+    page = f"Page: {look.page}" if look.page else ""
     if report.interrupted:
-        return f"  Next: `{again}` once more; it was {report.interrupted}."
+        return f"  Next: `{again}` once more; it was {report.interrupted}. {page}".rstrip()
     first = report.worst_first[0] if report.outcomes else None
     if first is None or first.verdict in (Verdict.PASS, Verdict.SKIP):
-        return f"  Next: nothing to mend. Report: {folder}/report.json"
+        return f"  Next: nothing to mend. {page or f'Report: {folder}/report.json'}"
     do = f"mend {first.check}" if first.verdict is Verdict.FAIL else f"see why {first.check} could not be judged"
-    return f"  Next: {do}, then `{again}`. Evidence: {folder}/"
+    return f"  Next: {do}, then `{again}`. {page or f'Evidence: {folder}/'}"
