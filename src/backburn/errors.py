@@ -26,7 +26,7 @@ class Unjudged(Exception):
 
 
 class Interrupted(BaseException):
-    """SIGINT or SIGTERM arrived. Not an Exception: no `except Exception` on the way may swallow it."""
+    """SIGINT, SIGTERM or SIGHUP arrived. Not an Exception: no `except Exception` on the way may swallow it."""
 
     def __init__(self, number: int) -> None:
         super().__init__(f"interrupted by {signal.Signals(number).name}")
@@ -34,5 +34,5 @@ class Interrupted(BaseException):
 
     @property
     def exit_code(self) -> int:
-        """128 + the signal's number, as a shell reports it: 130 for SIGINT, 143 for SIGTERM."""
+        """128 + the signal's number, as a shell reports it: 130 for SIGINT, 143 for SIGTERM, 129 for SIGHUP."""
         return 128 + self.number

@@ -20,6 +20,7 @@ _GRACE = 2.0  # seconds from SIGTERM to SIGKILL, so that an interrupted stage st
 _GONE = 0.5  # seconds that a killed group may take to be gone: a GPU is free only then
 _DUMP = 0.5  # seconds a hung Python gets to print its stacks (PYTHONFAULTHANDLER) before SIGTERM
 _TAIL = 64 * 1024  # bytes of output looked at for a tail
+_WIDE = 1000  # characters kept of a line: a report must not hold the array that somebody printed
 _ANSI = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)|[@-Z\\-_=>])")
 
 Tick = Callable[[str, float], None]
@@ -50,7 +51,7 @@ def run(
     timeout: float | None = None,
     label: str = "",
 ) -> Finished:
-    """Run to the end, to `timeout` seconds, or to SIGINT or SIGTERM, which end the whole process group.
+    """Run to the end, to `timeout` seconds, or to SIGINT, SIGTERM or SIGHUP, which end the whole process group.
 
     stdout and stderr go to `log` together; stdin is empty. `label` is what a waiting person reads. Raises
     Interrupted after the group is gone.
@@ -103,12 +104,18 @@ def tail(path: Path, lines: int = 30) -> str:
             text = stream.read().decode(errors="replace")
     except OSError:
         return ""
-    return "\n".join([line for line in map(plain, text.split("\n")) if line][-lines:])
+    return "\n".join([line[:_WIDE] for line in map(plain, text.split("\n")) if line][-lines:])
 
 
 def plain(line: str) -> str:
     """One line of output without control sequences; of a progress bar its last state."""
     return _ANSI.sub("", line).rstrip().rpartition("\r")[2]
+
+
+def ending() -> tuple[signal.Signals, ...]:
+    """The signals that end us, after the clean-up; a SIGHUP (the terminal is gone) that `nohup` ignores does not."""
+    hung_up = () if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN else (signal.SIGHUP,)
+    return (signal.SIGINT, signal.SIGTERM, *hung_up)
 
 
 @contextlib.contextmanager
@@ -165,7 +172,7 @@ def _signal_group(child: subprocess.Popen[bytes], number: int) -> bool:
 
 @contextlib.contextmanager
 def _signals() -> Iterator[None]:
-    """SIGINT and SIGTERM raise Interrupted, once: a second Ctrl-C must not cut the clean-up short."""
+    """What ends us raises Interrupted, once: a second Ctrl-C must not cut the clean-up short."""
 
     def interrupt(number: int, frame: object) -> None:
         for every in before:
@@ -174,7 +181,7 @@ def _signals() -> Iterator[None]:
 
     before: dict[int, object] = {}
     try:
-        for number in (signal.SIGINT, signal.SIGTERM):
+        for number in ending():
             before[number] = signal.signal(number, interrupt)
     except ValueError:  # not the main thread: signals are somebody else's business
         yield
