@@ -19,6 +19,7 @@ from .report import Finding, Level
 
 ONPATH = Path(__file__).parent / "probes" / "onpath"
 _FRAME = re.compile(r'^\s*File "([^"]+)", line (\d+)', re.MULTILINE)
+_FATAL = re.compile(r"^Fatal Python error: .+", re.MULTILINE)  # PYTHONFAULTHANDLER's, of a signal such as SIGSEGV
 _RAISED = re.compile(r"^[A-Za-z_][\w.]*(Error|Exception|Interrupt|Exit|Warning|Failure|Timeout|[a-z])(:.*)?$")
 _SHELL = {"&&", "||", "|", "&", ";", ">", ">>", "<"}
 _NOT_THE_PROJECT = ("site-packages", "dist-packages", ".venv", "backburn_probes")
@@ -31,6 +32,11 @@ _MACHINE = {
     ),
     r"^MemoryError|can't allocate memory|Cannot allocate memory": ("the machine's memory ran out", ""),
     r"No space left on device|Disk quota exceeded": ("the disk is full", ""),
+    # What torch.save says of a write that found no room; it hides the cause.
+    r"inline_container\.cc.* unexpected pos|PytorchStreamWriter failed writing|basic_ios::clear: iostream error": (
+        "a checkpoint could not be written to its end, most likely because the disk is full",
+        "",
+    ),
     r"No CUDA GPUs are available|CUDA driver|no NVIDIA driver|CUDA-capable device|libcuda\.so": (
         "the GPU could not be used",
         "Try `nvidia-smi` on this machine.",
@@ -239,8 +245,9 @@ def _read(done: process.Finished, root: Path, cwd: Path, *, prepare: bool) -> En
     about |= {"timed_out": done.timed_out, "tail": done.tail(40), "prepare": prepare}
     if not done.code and not done.timed_out:
         return Ended(**about)
-    message = _message(text)
-    file, line = _place(text, root, innermost_first=done.timed_out)
+    fatal = _FATAL.findall(text)[-1:] if done.code < 0 else []
+    message = fatal[0] if fatal else _message(text)
+    file, line = _place(text, root, innermost_first=done.timed_out or bool(fatal))
     lacking, advice = ("", "") if done.timed_out else _lacking(done, message, root, cwd)
     about |= {"raised": bool(message), "message": message or done.tail(1)}
     return Ended(**about, file=file, line=line, lacking=lacking, advice=advice)
