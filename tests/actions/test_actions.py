@@ -89,6 +89,18 @@ def test_what_may_write_is_one_command_and_nothing_else():
         assert declared["value"] == f"${{{{ steps.{step['id']}.outputs.{name} }}}}" and declared["description"]
 
 
+def test_what_makes_a_page_is_one_command_and_the_upload_of_that_page():
+    action = yaml.safe_load(FILES["report"].read_text())
+    run, upload = action["runs"]["steps"]
+    assert run["run"] == 'exec python3 "$GITHUB_ACTION_PATH/../bootstrap.py" report' and run["shell"] == "bash"
+    assert upload["uses"] == UPLOAD and upload["if"] == "${{ always() && steps.report.outputs.report != '' }}"
+    assert upload["with"]["path"] == "${{ steps.report.outputs.report }}"
+    assert action["description"] == cli.cli.commands["report"].help.partition("\n")[0]
+    assert set(action["outputs"]) == EVERY_OUTPUT
+    for name, declared in action["outputs"].items():
+        assert declared["value"] == f"${{{{ steps.report.outputs.{name} }}}}" and declared["description"]
+
+
 def test_a_default_artifact_name_is_one_of_its_kind_in_a_run(action, stage):
     default = action["inputs"]["artifact-name"]["default"]
     assert stage in default and "github.job" in default and "strategy.job-index" in default
@@ -115,5 +127,5 @@ def test_the_readme_shows_an_existing_repository_first(name):
     for block in re.findall(r"```yaml\n(.*?)```", readme, re.DOTALL):
         assert yaml.safe_load(block)["permissions"] == {}
     pins = set(re.findall(r"uses: (actions/\S+@\S+ # v\S+)", readme))
-    ours = (REPOSITORY / ".github/workflows/ci.yml").read_text()
+    ours = "".join(path.read_text() for path in (REPOSITORY / ".github/workflows").glob("*.yml"))
     assert pins and all(pin in ours for pin in pins)

@@ -113,6 +113,7 @@ def test_the_projects_own_action_may_use_the_self_repository_syntax(server, tmp_
         ("./actions/unit", "team/digits", ""),
         ("team/backburn/actions/unit@abc", "team/digits", ""),
         ("backburn-ci/backburn/actions/publish@abc", "team/digits", ""),
+        ("backburn-ci/backburn/actions/report@abc", "team/digits", ""),
         (CHECKOUT, "team/digits", ""),
     ],
 )

@@ -262,7 +262,10 @@ def test_who_trains_may_not_write_and_who_writes_runs_nothing_of_the_project(nig
     assert train["permissions"] == {"contents": "read"} and train["runs-on"] == ["self-hosted", "gpu"]
     assert publish["permissions"] == {"contents": "write", "issues": "write"} and publish["runs-on"] == "ubuntu-24.04"
     used = [step["uses"].partition("@")[0] for step in publish["steps"]]
-    assert used == ["actions/download-artifact", "backburn-ci/backburn/actions/publish"]
+    assert used == [
+        "actions/download-artifact",
+        *(f"backburn-ci/backburn/actions/{one}" for one in ("publish", "report")),
+    ]
     assert not any("run" in step for step in (*train["steps"], *publish["steps"]))
 
 
@@ -271,9 +274,10 @@ def test_a_red_or_missing_stage_hides_neither_the_others_nor_the_night(nightly):
     *_, unit, reproduce, profile = train["steps"]
     assert reproduce["if"] == profile["if"] == "${{ !cancelled() }}" and "if" not in unit
     assert (publish["needs"], publish["if"]) == ("train", f"always() && {train['if']}")
-    download, told = publish["steps"]
+    download, told, page = publish["steps"]
     assert download["continue-on-error"] == "true"  # nothing was uploaded: that is told too
-    assert download["with"]["path"] == told["with"]["path"]
+    assert download["with"]["path"] == told["with"]["path"] == page["with"]["path"]
+    assert page["if"] == "always()"
     for stage in ("unit", "reproduce", "profile"):
         assert fnmatch.fnmatchcase(f"{stage}-train-0", download["with"]["pattern"])
     assert told["with"]["result"] == "${{ needs.train.result }}"
