@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import errno
 import html
 import io
@@ -13,13 +14,13 @@ import signal
 import sys
 import time
 import traceback
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
 import click
 
-from . import __version__, catalog, completion, evidence, pipeline, process, toolkit
+from . import __version__, catalog, completion, evidence, pages, pipeline, process, toolkit
 from .errors import Interrupted, UserError
 from .github import Actions, command, commands_stopped
 from .report import Level, Look, Report, Verdict
@@ -149,6 +150,8 @@ def rehearse(working_directory: Path, workflows: tuple[str, ...], **options: Any
 
     said = wing.rehearse(working_directory.absolute(), workflows, wing.Options.from_words(**options), _say)
     click.echo(wing.render(said, color=sys.stdout.isatty()), nl=False)
+    if page := _written(lambda: pages.page(said.reports, said.folder / pages.PAGE)):
+        click.echo(f"Page: {page}")
     return EXIT_CODES[said.verdict]
 
 
@@ -221,6 +224,29 @@ def publish(folder: Path, expect: str, result: str, rehearsal: bool) -> int:
     return EXIT_CODES[Verdict.PASS if published.ok else Verdict.UNJUDGED]
 
 
+@cli.command("report", short_help="What did the stages say?")
+@click.argument("places", metavar="[PATH]...", nargs=-1, envvar="BACKBURN_PATH", type=click.Path(path_type=Path))
+@_FOLDER
+@click.option("--html", metavar="FILE", type=click.Path(path_type=Path), help="Where the page goes.")
+@click.option("--junit", metavar="FILE", type=click.Path(path_type=Path), help="All of it as JUnit's XML, too.")
+@click.option("--sarif", metavar="FILE", type=click.Path(path_type=Path), help="All of it as SARIF, too.")
+def tell(working_directory: Path, places: tuple[Path, ...], **files: Path | None) -> int:
+    """What did the stages say?
+
+    Reads every report.json beneath the PATHs (none: the project's build/backburn) and writes one page of them,
+    report.html in build/backburn; with PATHs, here. It judges nothing: exit code 0 when the page is written.
+    """
+    told = pages.tell(working_directory, places, files)
+    actions = Actions.from_environ()
+    with commands_stopped(sys.stdout, actions.running):
+        for line in told.lines:
+            click.echo(line)
+    if actions.running:
+        actions.write_summary(catalog.RENDERERS["summary"].render(told.reports, Look()))
+        actions.write_outputs({"verdict": told.verdict.value, "report": str(told.page)})
+    return 0
+
+
 @cli.command("toolkit", short_help="Where are its own actions and its template?")
 def where() -> int:
     """Where are its own actions and its template?
@@ -279,7 +305,9 @@ def _publish(report: Report, path: Path, actions: Actions, *, as_json: bool, war
         again=shlex.join(["backburn", *click.get_current_context().obj]),
         folder=os.path.relpath(path.parent),
     )
-    render = {name: renderer.render([report], look) for name, renderer in _renderers(actions.running)}
+    look = dataclasses.replace(look, page=_written(lambda: pages.leave(report, path, look)))
+    names = ("terminal", "annotations", "summary") if actions.running else ("terminal",)
+    render = {name: catalog.RENDERERS[name].render([report], look) for name in names}
     with commands_stopped(stream, actions.running):
         click.echo(render["terminal"], file=stream, nl=False, color=look.colour)
     if actions.running:
@@ -288,10 +316,13 @@ def _publish(report: Report, path: Path, actions: Actions, *, as_json: bool, war
         actions.write_outputs(_outputs(report, path))
 
 
-def _renderers(all_of_them: bool) -> Iterator[tuple[str, catalog.Renderer]]:
-    for name, renderer in catalog.RENDERERS.items():
-        if all_of_them or name == "terminal":
-            yield name, renderer
+def _written(write: Callable[[], Path]) -> str:
+    """The way to the page that `write` writes; empty, and said on stderr, where it cannot: the verdict stands."""
+    try:
+        return os.path.relpath(write())
+    except OSError as error:
+        _say(f"no page was written: {error.strerror}: {error.filename}")
+        return ""
 
 
 def _document(report: Report) -> dict[str, Any]:
