@@ -56,6 +56,12 @@ def fits_a_gpu(seen: Evidence, config: Config) -> Iterator[Finding]:
     raise Unjudged("no GPU", hint="Add one.")
 
 
+def is_told_in_phases(seen: Evidence, config: Config) -> Iterator[Finding]:
+    """It is told in phases."""
+    levels = {"callbacks": "notice", "training": "error", "logging": "warning", "validation": "error"}
+    yield from (Finding(message=phase, level=Level(level)) for phase, level in levels.items())
+
+
 def on_one_machine(seen: Evidence, config: Config) -> Iterator[Finding]:
     """It is on one machine."""
     raise Skip("one machine only")
@@ -121,6 +127,11 @@ def test_a_failed_check_names_a_file_of_the_repository_and_silences_what_follows
     assert outcomes["loss-is-low"].findings[0].file == "ml/src/model.py"
     assert outcomes["loss-is-steady"].skipped == "after loss-is-low"
     assert outcomes["loss-is-smooth"].skipped == "after loss-is-low"  # the cause, not the link before
+
+
+def test_an_error_is_named_before_a_notice_of_the_same_check(toy):
+    outcome = by_name(toy(checks=(is_told_in_phases,)))["is-told-in-phases"]
+    assert [finding.message for finding in outcome.findings] == ["training", "validation", "logging", "callbacks"]
 
 
 def test_skip_unjudged_and_generated_checks(toy):

@@ -182,12 +182,17 @@ def _conclude(check: Check, name: str, seen: Any, own: Any, training: str, earli
             root = earlier[before].skipped or f"after {before}"
             return Outcome(**about, skipped=root)
     try:
-        return Outcome(**about, findings=tuple(check(seen, own)))
+        return Outcome(**about, findings=tuple(sorted(check(seen, own), key=_loudest_first)))
     except Skip as reason:
         return Outcome(**about, skipped=str(reason))
     except Unjudged as reason:
         note = Finding(message=str(reason), level=Level.WARNING, hint=reason.hint, detail=reason.detail)
         return Outcome(**about, unjudged=str(reason), findings=(note,))
+
+
+def _loudest_first(finding: Finding) -> int:
+    """Of several findings it is the first that headlines name: an error, not a notice beside it."""
+    return [*Level].index(finding.level)
 
 
 def _stands_first(outcome: Outcome) -> bool:
