@@ -1,6 +1,6 @@
 import lightning.pytorch as pl
 import pytest
-from torch.utils.data import DataLoader
+from torch.utils.data import BatchSampler, DataLoader, RandomSampler
 
 from backburn.probes.loaders import described, hold_to_one_batch, sizes, without_workers
 
@@ -49,6 +49,9 @@ def test_loaders_are_described():
     assert described(trainer)[0].startswith("FixedStream / ") and described(trainer)[0].endswith(" / iterable")
     trainer, _ = fitted(Replay())
     assert described(trainer) == ["NoneType / NoneType / NoneType"]
+    data = t.loader().dataset
+    trainer, _ = fitted(DataLoader(data, batch_sampler=BatchSampler(RandomSampler(data), 16, drop_last=False)))
+    assert described(trainer) == ["TensorDataset / BatchSampler / RandomSampler"]
 
 
 def test_workers_are_left_out_where_that_changes_nothing():

@@ -166,8 +166,8 @@ def test_a_failing_prepare_fails_before_the_training(seen):
 
 SOUND = memorize.Told(
     ended="memorized", steps=5, seconds=0.1, losses=(1.4, 1.0, 0.3, 0.2, 0.1), functions="cross_entropy", sign=1,
-    bound=0.0, constant=1.38, batches=("a",), loaders=("TensorDataset / BatchSampler / RandomSampler",), trainable=4,
-    device="cuda:0 NVIDIA H200", peak_memory=2**21,
+    bound=0.0, constant=1.38, batches=("a",), loaders=("TensorDataset / BatchSampler / SequentialSampler",),
+    trainable=4, device="cuda:0 NVIDIA H200", peak_memory=2**21,
 )  # fmt: skip
 UNKNOWN = {"bound": None, "sign": 0, "constant": None}
 FINE = Ended(command=("python",), code=0, seconds=1.0)
@@ -220,6 +220,24 @@ def test_what_does_not_apply_or_cannot_be_known(change, config, check, expected)
     assert not [key for key, one in outcomes.items() if one.verdict is Verdict.FAIL]
 
 
+@pytest.mark.parametrize(
+    ("loader", "cause"),
+    [
+        ("TensorDataset / BatchSampler / SequentialSampler", "random augmentation in __getitem__"),
+        ("TensorDataset / BatchSampler / RandomSampler", "draws by a RandomSampler"),
+        ("TensorDataset / Buckets / RandomSampler", "the custom batch_sampler Buckets"),
+        ("Stream / BatchSampler / _InfiniteConstantSampler / iterable", "Stream is an IterableDataset"),
+    ],
+)
+def test_another_batch_is_told_with_its_likely_cause(loader, cause):
+    told = msgspec.structs.replace(SOUND, batches=("a", "b"), differs="batch[0]: float32 (2,)", loaders=(loader,))
+    (finding,) = judged(memorize.Evidence(ended=FINE, told=told))["batch-is-fixed"].findings
+    assert (
+        finding.message == "step 5 saw another batch than the first, at batch[0]: float32 (2,)"
+        and cause in finding.hint
+    )
+
+
 def test_a_machine_that_lacks_something_is_unjudged():
     ended = Ended(command=("python",), code=1, seconds=1.0, message="OSError: x", lacking="the disk is full")
     assert judged(memorize.Evidence(ended=ended))["training-ran"].unjudged == "the disk is full"
@@ -236,6 +254,7 @@ def test_the_budget_warns():
     ended = msgspec.structs.replace(FINE, seconds=301.0)
     outcome = judged(memorize.Evidence(ended=ended, told=SOUND))["within-budget"]
     assert (outcome.verdict, outcome.findings[0].level.value) == (Verdict.PASS, "warning")
+    assert outcome.findings[0].message == "the training took 301 s, more than the budget of 300 s"
 
 
 def test_names_are_grouped_and_the_rest_counted():

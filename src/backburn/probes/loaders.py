@@ -42,7 +42,10 @@ def described(trainer: Any) -> list[str]:
     """What each loader draws from, in words: the dataset's class and the sampler's."""
     found = []
     for loader in _flattened(trainer.fit_loop):
-        names = [type(getattr(loader, part, None)).__name__ for part in ("dataset", "batch_sampler", "sampler")]
+        batches = getattr(loader, "batch_sampler", None)
+        # What batches are drawn by is the batch_sampler's own: of one that is given, the loader's stays sequential.
+        sampler = getattr(batches, "sampler", getattr(loader, "sampler", None))
+        names = [type(one).__name__ for one in (getattr(loader, "dataset", None), batches, sampler)]
         kinds = {one.__name__ for one in type(getattr(loader, "dataset", None)).__mro__}
         found.append(" / ".join(names) + (" / iterable" if "IterableDataset" in kinds else ""))
     return found

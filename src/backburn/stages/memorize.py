@@ -131,8 +131,8 @@ def training_ran(seen: Evidence, config: Config) -> Iterator[Finding]:
 
 
 _DIFFERENT = (
-    "memorize runs without validation, checkpoints and loggers: does this read `val_loss`, a checkpoint's path, or what"
-    " a validation leaves? Each step is an epoch."
+    "Where the training alone does not stop here: memorize runs without validation, checkpoints and loggers, and each"
+    " step is an epoch. Does this read `val_loss`, a checkpoint's path, or what a validation leaves?"
 )
 
 
@@ -151,7 +151,7 @@ def batch_is_fixed(seen: Evidence, config: Config) -> Iterator[Finding]:
         raise Unjudged("no batch was seen")
     if len(set(told.batches)) > 1:
         yield Finding(
-            message=f"step {told.steps} saw another batch than the first; {told.differs} differs",
+            message=f"step {told.steps} saw another batch than the first, at {told.differs}",
             hint=f"Likely: {_cause(told)}. For this stage, make it repeatable (its `args` can switch it off).",
         )
 
@@ -163,6 +163,8 @@ def _cause(told: Told) -> str:
             return f"{dataset} is an IterableDataset that starts elsewhere each time"
         if batch_sampler not in ("BatchSampler", "NoneType", "_BatchSamplerWrapper"):
             return f"the custom batch_sampler {batch_sampler}, which Lightning cannot make sequential"
+        if batch_sampler == "BatchSampler" and sampler != "SequentialSampler":
+            return f"the batch_sampler that the loader is given draws by a {sampler}: Lightning replaces only a sampler"
     return "random augmentation in __getitem__, collate_fn or on_after_batch_transfer"
 
 
@@ -295,7 +297,7 @@ def _falls(losses: Sequence[float], floor: float, way: float, config: Config) ->
 def within_budget(seen: Evidence, config: Config) -> Iterator[Finding]:
     """It took no longer than its budget."""
     if not seen.ended.seconds <= config.budget:
-        message = f"took {seen.ended.seconds:.0f} s, more than the budget of {config.budget:.0f} s"
+        message = f"the training took {seen.ended.seconds:.0f} s, more than the budget of {config.budget:.0f} s"
         yield Finding(message=message, level=Level.WARNING, hint="Give it less data to load, or fewer `steps`.")
 
 
