@@ -21,6 +21,7 @@ _TIME = re.compile(
     r"\bdatetime\.\w+\([^)]*\)|(?:19|20)\d\d([-_./]?)[01]\d\1[0-3]\d|[0-2]\d([-_:.])[0-5]\d\2[0-5]\d"
     r"|(?<=[-_T])[0-2]\d[0-5]\d[0-5]\d|\b1\d{9}(?:\.\d+)?\b|\b[0-9a-f]{8}(?:-?[0-9a-f]{4}){3}-?[0-9a-f]{12}\b"
 )
+_DIGEST = re.compile(r"\b([0-9a-f]{8})[0-9a-f]{24}\b")
 _FOLDER = re.compile(r"(?<![\w.:/])(?:~?/|[A-Za-z]:\\)\w")  # an absolute one: each machine and runner has its own
 # `<family>@<step>`, as people call them; of two that differ first at the same step the cause comes first.
 _FAMILIES = {"rate": "learning rate", "loss": "loss", "norm": "gradient norm", MEAN: MEAN}
@@ -140,9 +141,9 @@ def differences(one: Reference, settings: Words, data: Words, seed: int, soft: W
     seeds = () if drawn else references.differences({"seed": str(one.seeds[0])}, {"seed": str(seed)})
     return (
         Difference("other settings", Level.ERROR, _changed(one.settings, settings, both - passing)),
-        Difference("other data", Level.ERROR, _changed(one.data, data, kept)),
+        Difference("other data", Level.ERROR, _shortened(_changed(one.data, data, kept))),
         Difference("another seed", Level.WARNING, seeds),
-        Difference("other batches", Level.NOTICE, _changed(one.data, data, batches)),
+        Difference("other batches", Level.NOTICE, _shortened(_changed(one.data, data, batches))),
         Difference("more or fewer settings", Level.WARNING, _changed(one.settings, settings, more)),
         Difference("other folders or times", Level.NOTICE, _changed(one.settings, settings, passing)),
         Difference("a slightly other machine", Level.NOTICE, references.differences(one.machine.soft, soft)),
@@ -166,6 +167,11 @@ def _passes(before: str, now: str) -> bool:
 
 def _changed(before: Words, now: Words, keys: Collection[str]) -> tuple[str, ...]:
     return references.differences(_only(before, keys), _only(now, keys))
+
+
+def _shortened(lines: tuple[str, ...]) -> tuple[str, ...]:
+    """Digests as people quote them: that they differ is all there is to read."""
+    return tuple(_DIGEST.sub(r"\1…", line) for line in lines)
 
 
 def _only(words: Words, keys: Collection[str]) -> dict[str, str]:

@@ -254,13 +254,22 @@ def test_the_first_octave_that_is_beyond_is_named_with_the_likely_cause():
     assert finding.hint == (
         "Likely: other batches (train batches: a → b); more or fewer settings (hparams.lr: 0.003 → -);"
         " a slightly other machine (kernel: 6.1 → 6.2). The curve differs from step 1 on: learning rate 0.003 → 0.03"
-        " (by 900 %). The reference is of 0123456 2026-11-20."
+        " (by 900 %). The reference is of 0123456 2026-11-20; if the change is meant: backburn bless reproduce."
     )
     levels = [(one.level.value, one.detail) for one in outcomes["same-training"].findings]
     assert levels == [
-        ("notice", "train batches: a → b"), ("warning", "hparams.lr: 0.003 → -"), ("notice", "kernel: 6.1 → 6.2"),
+        ("warning", "hparams.lr: 0.003 → -"), ("notice", "train batches: a → b"), ("notice", "kernel: 6.1 → 6.2"),
     ]  # fmt: skip
     assert outcomes["same-training"].verdict is Verdict.PASS
+
+
+def test_digests_of_data_are_told_in_short():
+    found = with_reference(data=SOUND.data | {"validation batch": "0123456789abcdef" * 2})
+    one = msgspec.structs.replace(
+        SOUND, data=SOUND.data | {"validation batch": "f" * 32}, losses=moved(SOUND.losses, 2)
+    )
+    (finding,) = judged(night(one, found=found))["same-training"].findings
+    assert finding.message == "other data than the reference's: validation batch: 01234567… → ffffffff…"
 
 
 def test_a_setting_that_changes_nothing_is_only_told():

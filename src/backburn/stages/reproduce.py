@@ -314,7 +314,8 @@ def _cause(seen: Evidence, config: Config) -> str:
     likely = "; ".join(changed) or "the code, as settings, data and machine are the reference's"
     first = comparison.first_difference(seen.against(), _figures(seen.probe))
     where = f"The curve differs {first}." if first else "The curve is the same: only the evaluation differs."
-    return f"Likely: {likely}. {where} The reference is of {_commit(seen.against())}."
+    reference = f"The reference is of {_commit(seen.against())}; if the change is meant: backburn bless reproduce."
+    return f"Likely: {likely}. {where} {reference}"
 
 
 def _commit(reference: Reference) -> str:
