@@ -242,6 +242,12 @@ def test_a_changed_workload_stands_first():
     assert {outcomes[key].skipped for key in JUDGED[1:]} == {"after workload-is-the-same"}
 
 
+def test_of_a_changed_workload_what_is_set_by_hand_is_named_first():
+    count = changed(SOUND, workload={"batch size": 8, "planned steps": 5000})
+    (finding,) = judged(evidence(count, TIMED))["workload-is-the-same"].findings
+    assert finding.message.startswith("what is trained differs: batch size 16 → 8 (-8), planned steps ")
+
+
 def test_a_compiled_training_says_how_it_was_counted():
     outcome = judged(evidence(changed(SOUND, compiled=True), TIMED))["operations-do-not-rise"]
     assert outcome.verdict is Verdict.PASS

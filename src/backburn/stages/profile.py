@@ -203,7 +203,10 @@ def _fault(ended: training.Ended, told: Told | None) -> Finding | None:
     return msgspec.structs.replace(found, hint=found.hint or hint)
 
 
-_DIFFERENT = "profile runs two short epochs without checkpoints and loggers: does this read what one of them leaves?"
+_DIFFERENT = (
+    "Where the training alone does not stop here: profile runs two short epochs without checkpoints and loggers. Does"
+    " this read what one of them leaves?"
+)
 
 
 @after(training_ran)
@@ -279,10 +282,13 @@ def _explained(seen: Evidence, config: Config, *findings: Finding | None) -> Ite
         yield msgspec.structs.replace(one, hint=hint)
 
 
+_SET = ("batch size", "accumulate", "epochs", "trainable parameters")  # by hand: the other figures follow from them
+
+
 @after(reference_is_comparable)
 def workload_is_the_same(seen: Evidence, config: Config) -> Iterator[Finding]:
     """As many steps, items and parameters are trained as in the reference."""
-    if changed := _changes(seen, config, "workload"):
+    if changed := sorted(_changes(seen, config, "workload"), key=lambda one: one.name not in _SET):
         message = f"what is trained differs: {counts.listed(changed)}"
         hint = "A loader, a batch size, a frozen layer, an argument of the Trainer?"
         yield from _explained(seen, config, Finding(message=message, hint=hint, detail=counts.in_full(changed)))
