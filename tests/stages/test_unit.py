@@ -342,6 +342,7 @@ def test_over_the_budget_warns_and_names_what_to_mark(seconds):
     outcome = judged(msgspec.structs.replace(SOUND, seconds=seconds), Config())["seconds-within-budget"]
     (finding,) = outcome.findings
     assert (outcome.verdict, finding.level) == (Verdict.PASS, Level.WARNING)
+    assert finding.message.startswith(f"the tests took {seconds:.0f} s, more than the budget of 600 s; the slowest is ")
     assert "a.py::b" in finding.message and "mark.slow" in finding.hint and "0.50 s a.py::b" in finding.detail
 
 

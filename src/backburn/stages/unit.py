@@ -247,8 +247,9 @@ def seconds_within_budget(seen: Evidence, config: Config) -> Iterator[Finding]:
         raise Skip(f"nobody waits for a {seen.event}")
     if not seen.seconds <= config.budget:
         first = seen.slowest[0] if seen.slowest else junit.Test(id="", outcome="")
+        named = f"; the slowest is {first.id}" if seen.slowest else ""
         yield Finding(
-            message=f"{seen.seconds:.0f} s, over the budget of {config.budget:.0f} s; the slowest is {first.id}",
+            message=f"the tests took {seen.seconds:.0f} s, more than the budget of {config.budget:.0f} s{named}",
             level=Level.WARNING,
             file=first.file,
             hint='Mark the slowest with @pytest.mark.slow and set select = "not slow" in [tool.backburn.unit].',
