@@ -4,14 +4,23 @@ import msgspec
 import pytest
 
 from backburn.renderers import summary
-from backburn.report import Finding, Outcome, Report, Table
+from backburn.report import Finding, Level, Outcome, Report, Table
 from tests.renderers.reports import BROKEN, GREEN, HOSTILE, SOUND, hostile, many
 
 
 def test_the_verdict_is_the_first_line_and_names_the_cause():
     first = summary.render([BROKEN]).splitlines()[0]
-    assert first.startswith("### ❌ memorize: fail: memorize/loss-falls \\[digits\\]: 50% of &lt;b&gt;")
+    assert first.startswith("### ❌ memorize: fail: memorize/loss-falls \\[digits\\]: src/a, b:c/mödel.py:7: 50%")
     assert summary.render([SOUND]).startswith("### ✅ memorize: pass\n")
+
+
+@pytest.mark.parametrize(("level", "said"), [("error", ""), ("warning", "warning: "), ("notice", "notice: ")])
+def test_a_row_says_where_and_of_what_passed_how_bad(level, said):
+    findings = (Finding(message="black changed this file", file="a.py", line=3, level=Level(level)),)
+    outcome = Outcome(check="hygiene/black", claim="The hook 'black' passes.", findings=findings, seconds=0.25)
+    text = summary.render([Report(stage="hygiene", question="?", outcomes=(outcome,))])
+    mark = "❌" if level == "error" else "✅"
+    assert f"| {mark} | hygiene/black | {said}a.py:3: black changed this file | 0.25 |" in text
 
 
 def test_figures_and_the_loss_curve_are_drawn():

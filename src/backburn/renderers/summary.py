@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterator, Sequence
 
 from ..github import SUMMARY_BYTES
-from ..report import Finding, Look, Outcome, Report, Table, Verdict
+from ..report import Finding, Level, Look, Outcome, Report, Table, Verdict
 from ..visible import spelled
 
 ROWS = 20
@@ -54,7 +54,7 @@ def _heading(report: Report) -> str:
 
 
 def _cause(outcome: Outcome) -> str:
-    said = outcome.unjudged or next((finding.message for finding in outcome.findings), "")
+    said = outcome.unjudged or next((_placed(finding) + finding.message for finding in outcome.findings), "")
     return f"{_of(outcome.check, outcome.training)}: {_text(said)[:300]}"
 
 
@@ -72,10 +72,17 @@ def _row(outcome: Outcome) -> str:
     said = outcome.claim
     if outcome.findings:
         more = f" (and {len(outcome.findings) - 1} more)" if len(outcome.findings) > 1 else ""
-        said = outcome.findings[0].message[:200] + more
+        first = outcome.findings[0]
+        mild = "" if first.level is Level.ERROR else f"{first.level}: "  # of what passed, where the mark is green
+        said = mild + _placed(first) + first.message[:200] + more
     said = outcome.unjudged or outcome.skipped or said
     seconds = "" if outcome.seconds is None else f"{outcome.seconds:.2f}"
     return f"| {MARKS[outcome.verdict]} | {_of(outcome.check, outcome.training)} | {_text(said)} | {seconds} |"
+
+
+def _placed(finding: Finding) -> str:
+    place = f"{finding.file}:{finding.line}" if finding.line else finding.file
+    return f"{place}: " if place else ""
 
 
 def _details(report: Report) -> Iterator[str]:
