@@ -96,10 +96,13 @@ def project(folder: Path) -> tuple[config.Settings, Path]:
 def _found(folder: Path) -> tuple[Path, Path]:
     try:
         folder = folder.resolve(strict=True)
-    except OSError as error:
+        top = git.top(folder) or folder
+        return config.find_root(folder, top), top
+    except FileNotFoundError as error:
         raise UserError("this folder is gone", where=str(folder), hint="`cd` to one that is there.") from error
-    top = git.top(folder) or folder
-    return config.find_root(folder, top), top
+    except OSError as error:
+        hint = "backburn reads pyproject.toml there."
+        raise UserError(f"cannot be read: {error.strerror}", where=str(error.filename or folder), hint=hint) from error
 
 
 def _settings(root: Path) -> config.Settings:
