@@ -199,6 +199,14 @@ def test_a_full_disk_is_unjudged_wherever_it_ends_us(project, small_disk, pages)
     assert "Traceback" not in done.stderr
 
 
+@pytest.mark.parametrize("pages", [6, 10])
+def test_a_disk_without_room_for_the_page_leaves_the_verdict(project, small_disk, pages):
+    (project / "build").symlink_to(small_disk(pages))
+    done = backburn("unit", cwd=project)
+    assert done.returncode == 0 and done.stderr.startswith("no page was written: No space left on device: ")
+    assert done.stdout.endswith("Report: build/backburn/unit/report.json\n")
+
+
 def test_with_room_enough_the_small_disk_is_sound(project, small_disk):
     (project / "build").symlink_to(small_disk(64))
     assert backburn("unit", cwd=project).returncode == 0

@@ -425,6 +425,9 @@ def test_a_night_is_a_row_for_each_stage_and_is_published_whatever_it_said(place
         ("publish", "", "pass", "night: failure"),
     ]
     assert [row.seconds for row in made.rows[:3]] == [0.25] * 3
+    folders = [f"build/rehearsal/nightly/artifacts/{stage}-train-0" for stage in ("unit", "reproduce", "profile")]
+    assert [one.folder for one in made.reports] == [*folders, ""]
+    assert [one.check for one in made.reports[-1].outcomes] == ["rehearse/nightly/publish"]
     told = [line.split("| ", 2)[-1] for line in here.log("nightly").splitlines() if line.startswith("publish | ")]
     assert "artifacts" in told and ".github" not in told  # no checkout: nothing but what was downloaded
     assert {f"artifacts/{stage}-train-0:" for stage in ("unit", "reproduce", "profile")} <= set(told)

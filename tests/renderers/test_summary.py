@@ -86,3 +86,10 @@ def test_at_most_twenty_rows_and_sixty_kibibytes():
     assert len(text.encode()) < 60 * 1024
     assert "more findings: see `report.json`" in text
     assert len(summary.render([many(30)] * 3).encode()) < 60 * 1024
+
+
+def test_two_reports_of_one_stage_are_told_apart_by_their_folders():
+    legs = [msgspec.structs.replace(SOUND, folder=f"artifacts/<leg {leg}>") for leg in (0, 1)]
+    text = summary.render([*legs, GREEN[0]])
+    assert [f"Evidence: <code>artifacts/&lt;leg {leg}&gt;</code>" in text for leg in (0, 1)] == [True, True]
+    assert text.count("Evidence: ") == 2

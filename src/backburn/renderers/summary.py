@@ -17,11 +17,15 @@ _DETAIL = 8 * 1024  # characters of one folded detail: its end is what matters
 
 def render(reports: Sequence[Report], look: Look = Look()) -> str:
     """One section per report. What does not fit is counted; the artifact has it all."""
-    return "\n".join(_section(report, SUMMARY_BYTES // max(1, len(reports))) for report in reports)
+    stages = [report.stage for report in reports]
+    size = SUMMARY_BYTES // max(1, len(reports))
+    return "\n".join(_section(report, size, twin=stages.count(report.stage) > 1) for report in reports)
 
 
-def _section(report: Report, size: int) -> str:
+def _section(report: Report, size: int, *, twin: bool) -> str:
     blocks = [_heading(report), _table(report)]
+    if twin:  # another leg of the matrix, or another job
+        blocks.insert(1, f"Evidence: <code>{_inside(report.folder)}</code>")
     blocks += [f"`{curve.sparkline()}` {_of(curve.name, curve.training)}" for curve in report.curves]
     left_out = 0
     room = size - 200 - sum(len(block.encode()) + 2 for block in blocks)
