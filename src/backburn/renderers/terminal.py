@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from ..report import Finding, Level, Look, Outcome, Report, Verdict
+from ..visible import spelled
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -50,7 +51,7 @@ def _report(console: Console, report: Report, look: Look) -> None:
         _outcome(console, outcome)
     for figure in report.figures:
         of_training = f" [{figure.training}]" if figure.training else ""
-        console.print(f"    {figure.name}{of_training}: {figure}", style="dim")
+        console.print(spelled(f"    {figure.name}{of_training}: {figure}"), style="dim")
     for curve in report.curves:
         console.print(f"    {curve.name} {curve.sparkline()}")
     console.print(_next(report, look), style="bold", soft_wrap=True)
@@ -68,16 +69,16 @@ def _finding(console: Console, outcome: Outcome, finding: Finding) -> None:
     where = f" {finding.file}{f':{finding.line}' if finding.line else ''}" if finding.file else ""
     of_training = f" [{outcome.training}]" if outcome.training else ""
     level = "unjudged" if outcome.verdict is Verdict.UNJUDGED else finding.level.value
-    console.print(f"  {level}: {outcome.check}{of_training}{where}", style=COLOURS[finding.level])
+    console.print(spelled(f"  {level}: {outcome.check}{of_training}{where}"), style=COLOURS[finding.level])
     _indented(console, "    ", finding.message)
     _indented(console, "    → ", finding.hint)
-    for line in finding.detail.splitlines()[-30:]:
+    for line in spelled(finding.detail).splitlines()[-30:]:
         console.print(f"    │ {line}", style="dim", soft_wrap=True)
 
 
 def _indented(console: Console, first: str, text: str) -> None:
     """Every line of `text` behind `first`, wrapped so that it stays in its column."""
-    for line in text.splitlines():
+    for line in spelled(text).splitlines():
         wrap = textwrap.TextWrapper(console.width, first, " " * len(first), break_long_words=False)
         console.print(wrap.fill(line), soft_wrap=True)
 
@@ -90,8 +91,8 @@ def _outcome(console: Console, outcome: Outcome) -> None:
     said = f"{outcome.verdict.value}: {reason}" if reason else outcome.claim
     if outcome.verdict is Verdict.FAIL:  # its claim is what does not hold
         said = outcome.findings[0].message.partition("\n")[0]
-    console.print(f"  {mark} {outcome.check}{of_training}", style=colour, end="  ")
-    console.print(f"{said}{seconds}", style="dim")
+    console.print(spelled(f"  {mark} {outcome.check}{of_training}"), style=colour, end="  ")
+    console.print(spelled(f"{said}{seconds}"), style="dim")
 
 
 def _next(report: Report, look: Look) -> str:
