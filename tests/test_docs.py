@@ -217,6 +217,9 @@ ELSEWHERE = {
     "gh variable set BACKBURN_GPU --body true": "GitHub's own, with an account",
     "gh issue list --label backburn --state all": "GitHub's own, with an account",
     "gh label delete backburn": "GitHub's own, with an account",
+    "gh attestation verify backburn-1.2.3-py3-none-any.whl --repo backburn-ci/backburn": "wants a release",
+    "gh release verify v1.2.3 --repo backburn-ci/backburn": "the same",
+    "python scripts/release.py prepare 1.2.3": "of this repository; tests/scripts/test_release.py has a copy for it",
     "backburn publish artifacts --result success": "wants a run of GitHub Actions; tests/history has a server for it",
     'backburn publish artifacts --expect "unit memorize" --result failure': "the same",
 }
