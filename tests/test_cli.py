@@ -13,6 +13,7 @@ import pytest
 
 from backburn import cli
 from backburn.catalog import STAGES
+from tests.conftest import commit
 
 REPOSITORY = Path(__file__).parents[1]
 BIN = Path(sys.executable).parent
@@ -251,6 +252,17 @@ def test_report_tells_what_the_stages_said_and_judges_nothing(project):
     assert re.search(r"^verdict<<.*\nfail\n", outputs)
     assert re.search(rf"^report<<.*\n{re.escape(str(project / 'report.html'))}\n", outputs, re.MULTILINE)
     assert summary.startswith("### ❌ unit: fail") and "### ⚠️ report: unjudged" in summary
+
+
+def test_a_rehearsal_ends_with_the_page_of_it_on_which_a_job_without_a_stage_stands_too(project):
+    workflow = project / ".github" / "workflows" / "push.yml"
+    workflow.parent.mkdir(parents=True)
+    workflow.write_text("on: push\njobs: {one: {runs-on: ubuntu-24.04, steps: [{run: 'echo lost; exit 7'}]}}\n")
+    commit(project)
+    done = backburn("rehearse", "push", cwd=project)
+    assert (done.returncode, done.stdout.splitlines()[-1]) == (1, "Page: build/rehearsal/report.html"), done.stderr
+    page = (project / "build" / "rehearsal" / "report.html").read_text()
+    assert "rehearse/push/one" in page and "lost" in page
 
 
 def test_a_reader_that_leaves_is_no_bug(project):
