@@ -38,15 +38,18 @@ INPUTS = {
 REQUIRE_GPU = {
     "require-gpu": ("`true`: without a GPU the stage is unjudged; empty: as `[tool.backburn.{stage}]` says.", ""),
 }
+FORCE = {
+    "force": ("`true`: trains although nothing that the training reaches has changed.", ""),
+}
 SELECT = {
     "select": ("Only tests with these markers, as pytest's `-m`; empty: as `[tool.backburn.unit]` says.", ""),
 }
 EXTRA_INPUTS: dict[str, dict[str, tuple[str, str]]] = {
     "hygiene": {},
     "unit": SELECT,
-    "memorize": REQUIRE_GPU,
+    "memorize": REQUIRE_GPU | FORCE,
     "reproduce": REQUIRE_GPU,
-    "profile": REQUIRE_GPU,
+    "profile": REQUIRE_GPU | FORCE,
 }
 
 # Verbs that are no stage -> the page with their options.

@@ -36,6 +36,12 @@ def hook_environments():
     os.environ.setdefault("PRE_COMMIT_HOME", str(REPOSITORY / "build" / "cache" / "pre-commit"))
 
 
+@pytest.fixture(scope="session", autouse=True)
+def always_trained():
+    """No test gets what another trained; those of reuse itself take this away."""
+    os.environ["BACKBURN_FORCE"] = "1"
+
+
 @pytest.fixture(scope="session")
 def bake(tmp_path_factory):
     """`bake(project_name="…") -> folder`, from the template as it lies here; `template=` names another checkout."""

@@ -2,15 +2,17 @@
 
 import datetime
 import fcntl
+import os
 import subprocess
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 from types import SimpleNamespace
 
 import msgspec
 import pytest
 
-from backburn import catalog, evidence, git, pipeline, references
+from backburn import catalog, evidence, git, kept, pipeline, reach, references
 from backburn.config import Training
 from backburn.errors import Interrupted, Skip, Unjudged, UserError
 from backburn.pipeline import Asked
@@ -267,6 +269,144 @@ def test_a_stage_with_references_leaves_a_candidate_beside_its_evidence(toy, ref
 def test_where_nothing_came_to_its_end_no_candidate_is_left_not_even_yesterdays(referenced):
     assert referenced()
     assert referenced(loss=0) is None
+
+
+# What is not trained again
+
+
+class Reusing(Trained, frozen=True, kw_only=True):
+    install: str = "none"
+    rehearsal: bool = False
+    candidate: bool = False
+
+
+NET = "[tool.backburn.trainings.net]\ncommand = 'x'\n"
+
+
+@pytest.fixture
+def reusing(toy, monkeypatch, tmp_path):
+    """`reusing(gather, force=…, **given)`: what the toy came to where it may reuse, and whether it gathered."""
+    monkeypatch.setenv("BACKBURN_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setenv("PATH", os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]]))
+    monkeypatch.delenv("BACKBURN_FORCE")
+    monkeypatch.delenv("GITHUB_RUN_ATTEMPT", raising=False)
+    monkeypatch.setattr(catalog, "REUSED", {"toy"})
+    monkeypatch.setattr(kept, "_toolkit", lambda: "the same")  # whoever edits this repository meanwhile
+    (toy.root / "train.py").write_text("x = 1")
+    os.utime(toy.root / "train.py", (1, 1))
+    gathered = []
+
+    def run(gather=Evidence, force=False, say=lambda line: None, allow="", **given):
+        def gathering(config, root, out):
+            gathered.append(out)
+            (out / "output.txt").touch()
+            (out / reach.FILE).write_text(f"began command\nread {root}/train.py\n")
+            return gather()
+
+        checks = (loss_is_known, loss_is_low, *([fits_a_gpu] if given.get("limit") else []))
+        made = stage(gathering, config=Reusing, checks=checks)
+        made.candidate = lambda seen, config: Reference(stage="toy", training="net", machine=Machine(hardware="cpu"))
+        monkeypatch.setitem(catalog.STAGES, "toy", made)
+        monkeypatch.setitem(catalog.REFERENCED, "toy", made)
+        (toy.root / "pyproject.toml").write_text(NET + allow)
+        gathered.clear()
+        report = pipeline.run("toy", Asked(folder=toy.root, given=given, force=force, say=say))[0]
+        return report, bool(gathered)
+
+    run.root = toy.root
+    return run
+
+
+def loss_is_known(seen: Evidence, config: Config) -> Iterator[Finding]:
+    """The loss is known."""
+    if seen.loss < 0:
+        yield Finding(message="unknown")
+
+
+@pytest.mark.parametrize("loss", [0.5, 9.0])
+def test_the_last_verdict_comes_again_with_its_evidence_and_its_commit(reusing, loss):
+    subprocess.run(["git", "commit", "-qm", "one", "--allow-empty"], cwd=reusing.root, check=True)
+    first, trained = reusing(lambda: Evidence(loss=loss))
+    assert trained and first.reused == ()
+    subprocess.run(["git", "commit", "-qm", "docs", "--allow-empty"], cwd=reusing.root, check=True)
+    again, trained = reusing(Evidence)
+    assert not trained and again.reused == ("net",)
+    assert (again.verdict, again.figures, again.outcomes[1:]) == (first.verdict, first.figures, first.outcomes)
+    (note,) = again.outcomes[0].findings
+    assert (again.outcomes[0].check, note.level) == ("toy/gather", Level.NOTICE)
+    assert f"has changed since commit {first.commit[:7]}" in note.message and "--force" in note.hint
+    folder = reusing.root / "build" / "backburn" / "toy" / "net"
+    assert evidence.load(folder / "evidence.json", Evidence) == Evidence(loss=loss)
+    assert references.load(folder / "candidate.json").commit == first.commit != again.commit
+    assert reusing(Evidence)[1] is False  # and again
+
+
+def test_what_is_reused_is_held_against_what_a_team_accepts_today(reusing):
+    assert reusing(lambda: Evidence(loss=9))[0].verdict is Verdict.FAIL
+    report, trained = reusing(allow="[[tool.backburn.allow]]\ncheck = 'toy/loss-is-low'\nreason = 'ticket 7'")
+    assert (report.verdict, trained) == (Verdict.PASS, False)
+
+
+@pytest.mark.parametrize("given", [{"force": True}, {"rehearsal": True}, {"candidate": True}])
+def test_who_asks_for_a_training_gets_one(reusing, given):
+    assert reusing()[1] and not reusing()[1]
+    report, trained = reusing(**given)
+    assert trained and not report.reused
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "trains"),
+    [
+        ("BACKBURN_FORCE", "1", True),
+        ("BACKBURN_FORCE", "true", True),
+        ("BACKBURN_FORCE", "false", False),
+        ("BACKBURN_FORCE", "", False),
+        ("GITHUB_RUN_ATTEMPT", "2", True),
+        ("GITHUB_RUN_ATTEMPT", "1", False),
+    ],
+)
+def test_a_job_that_is_run_again_trains(reusing, monkeypatch, name, value, trains):
+    reusing()
+    monkeypatch.setenv(name, value)
+    assert reusing()[1] is trains
+
+
+def test_it_is_said_why_a_training_is_started_again(reusing):
+    said = []
+    reusing(say=said.append)
+    assert said == []  # the first
+    (reusing.root / "train.py").write_text("x = 2")
+    assert reusing(say=said.append)[1]
+    assert said == ["toy [net]: trains, since train.py changed"]
+
+
+def unjudged():
+    raise Unjudged("no network")
+
+
+def interrupted():
+    raise Interrupted(15)
+
+
+@pytest.mark.parametrize(
+    ("gather", "given"),
+    [(unjudged, {}), (interrupted, {}), (lambda: Evidence(loss=-1), {}), (Evidence, {"limit": 2.0})],
+)
+def test_only_what_ran_to_its_end_and_was_judged_is_kept(reusing, gather, given):
+    reusing(gather, **given)
+    assert reusing(**given)[1]
+
+
+def test_a_stage_that_reuses_nothing_trains_each_time(reusing, monkeypatch):
+    monkeypatch.setattr(catalog, "REUSED", set())
+    assert reusing()[1] and reusing()[1]
+
+
+def test_kept_evidence_that_is_none_of_this_stage_is_not_believed(reusing, tmp_path):
+    reusing()
+    (path,) = (tmp_path / "cache").rglob("*.json")
+    path.write_text(path.read_text().replace('"loss": 0.5', '"loss": "low"'))
+    assert reusing()[1]
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="POSIX paths")

@@ -24,7 +24,6 @@ from . import __version__, catalog, completion, evidence, pages, pipeline, proce
 from .errors import Interrupted, UserError
 from .github import Actions, command, commands_stopped
 from .report import Level, Look, Report, Verdict
-from .visible import spelled
 
 EXIT_CODES = {Verdict.PASS: 0, Verdict.FAIL: 1, Verdict.SKIP: 3, Verdict.UNJUDGED: 3}
 ASKED_WRONGLY, OUR_BUG = 2, 4
@@ -73,7 +72,11 @@ _CANDIDATE = click.option(
     "--candidate", is_flag=True, default=None, help="Gather all that a new reference needs, even if there is one."
 )
 
-# What one stage takes beside the options they all have. Each is a field of its Config, and is read from the
+_FORCE = click.option(
+    "--force", envvar="BACKBURN_FORCE", is_flag=True, default=None, help="Train though nothing changed."
+)
+
+# What one stage takes beside the options they all have. Each but --force is a field of its Config, and is read from the
 # environment too (BACKBURN_<OPTION>), which is how an action hands its inputs over.
 OPTIONS: dict[str, tuple[Callable[[Any], Any], ...]] = {
     "hygiene": (
@@ -89,20 +92,27 @@ OPTIONS: dict[str, tuple[Callable[[Any], Any], ...]] = {
             "--select", envvar="BACKBURN_SELECT", metavar="EXPR", help="Only tests with these markers, as pytest's -m."
         ),
     ),
-    "memorize": _OF_TRAININGS,
+    "memorize": (*_OF_TRAININGS, _FORCE),
     "reproduce": (*_OF_TRAININGS, _CANDIDATE),
-    "profile": (*_OF_TRAININGS, _CANDIDATE),
+    "profile": (*_OF_TRAININGS, _CANDIDATE, _FORCE),
 }
 
 
 def _stage_command(name: str, stage: catalog.Stage) -> click.Command:
     def verb(
-        working_directory: Path, as_json: bool, unjudged: str, trainings: tuple[str, ...] = (), **given: Any
+        working_directory: Path,
+        as_json: bool,
+        unjudged: str,
+        trainings: tuple[str, ...] = (),
+        force: bool | None = None,
+        **given: Any,
     ) -> int:
         asked = pipeline.Asked(
             folder=working_directory,
             trainings=trainings,
             given={key: value for key, value in given.items() if value not in (None, "")},
+            force=bool(force),
+            say=_say,
         )
         return _run_stage(name, asked, as_json=as_json, warn=unjudged == "warn")
 
@@ -297,7 +307,7 @@ def _concluded(report: Report, path: Path, actions: Actions, *, as_json: bool, w
 def _publish(report: Report, path: Path, actions: Actions, *, as_json: bool, warned: bool) -> None:
     """To stdout (or, beside a JSON document, stderr), the annotations, the summary and the step's outputs."""
     if as_json:
-        _print_json(_document(report))
+        click.echo(evidence.dumps(_document(report)), nl=False)
     stream = sys.stderr if as_json else sys.stdout
     look = Look(
         width=min(140, shutil.get_terminal_size((100, 24)).columns),
@@ -315,11 +325,6 @@ def _publish(report: Report, path: Path, actions: Actions, *, as_json: bool, war
         click.echo(render["annotations"], file=stream)
         actions.write_summary(render["summary"])
         actions.write_outputs(_outputs(report, path))
-
-
-def _print_json(document: dict[str, Any]) -> None:
-    """To stdout, and no word of it is a command: a runner obeys `##[error]` within a line, too."""
-    click.echo(evidence.dumps(document).replace(b"##[", rb"#\u0023["), nl=False)
 
 
 def _written(write: Callable[[], Path]) -> str:
@@ -408,8 +413,7 @@ def _guarded(argv: list[str]) -> int:
         _expect_docstrings()
         return int(cli.main(args=argv, prog_name="backburn", standalone_mode=False, obj=argv) or 0)
     except click.ClickException as error:
-        with _as_text():
-            error.show()
+        error.show()
         return _told(argv, error.format_message(), ASKED_WRONGLY)
     except Interrupted as error:
         click.echo(str(error), err=True)
@@ -433,20 +437,13 @@ def _failed(argv: list[str], error: Exception) -> int:
         where = f": {full.filename}" if full.filename else ""
         said, code = f"the disk is full{where}\n  Make room, and run it again.", EXIT_CODES[Verdict.UNJUDGED]
     elif isinstance(error, UserError):
-        said, code = spelled(str(error)), ASKED_WRONGLY
+        said, code = str(error), ASKED_WRONGLY
     else:
+        traceback.print_exception(error)
         said = f"This is a bug of backburn {__version__}, not of your code: please report it."
         code = OUR_BUG
-    with _as_text():
-        if code == OUR_BUG:
-            traceback.print_exception(error)
-        click.echo(said if code == OUR_BUG else f"error: {said}", err=True)
+    click.echo(said if code == OUR_BUG else f"error: {said}", err=True)
     return _told(argv, said, code)
-
-
-def _as_text() -> contextlib.AbstractContextManager[None]:
-    """What was asked wrongly is repeated, and may hold a line that the runner would obey."""
-    return commands_stopped(sys.stderr, Actions.from_environ().running)
 
 
 def _full_disk(error: BaseException | None) -> OSError | None:
@@ -460,10 +457,10 @@ def _told(argv: list[str], said: str, code: int) -> int:
     """What ended a verb before it had a report, where its readers look: the JSON, an annotation, the summary."""
     with contextlib.suppress(OSError, UserError):  # they may lie on a full disk; the code stands
         if "--json" in argv:
-            _print_json({"verdict": None, "error": said, "exit-code": code})
+            click.echo(evidence.dumps({"verdict": None, "error": said, "exit-code": code}), nl=False)
         actions = Actions.from_environ()
         if actions.running:
-            verb = argv[0] if argv and argv[0] in cli.commands else "backburn"
+            verb = argv[0] if argv else "backburn"
             click.echo(command("error", said, title=f"backburn {verb}"), err=True)
             actions.write_summary(f"### ❌ {verb}: exit code {code}\n\n<pre>{html.escape(said, quote=False)}</pre>\n")
     return code

@@ -32,6 +32,9 @@ _ASTRAY |= {"UV_SYSTEM_PYTHON", "UV_PYTHON", "UV_LOCKED"}
 _PROBE = """import json, platform, sys, sysconfig
 print(json.dumps([sys.version_info[:3], platform.python_implementation(), sysconfig.get_platform(), sys.prefix,
 sys.base_prefix]))"""
+_SITES = """import json, sys
+print(json.dumps([sys.version, *(one for one in sys.path if one.endswith(("site-packages", "dist-packages")))]))"""
+_RECORDS = ("RECORD", "METADATA", "PKG-INFO", "direct_url.json")
 _WAIT = "import fcntl, sys; fcntl.flock(open(sys.argv[1]), fcntl.LOCK_EX)"
 
 
@@ -80,6 +83,33 @@ def prepare(root: Path, install: str, log: Path) -> Environment:
     except OSError as error:
         hint = f"It lies in {cache()} (BACKBURN_CACHE names another folder) and in build/backburn/environment."
         raise Unjudged(f"the project's environment cannot be written: {error}", hint=hint) from error
+
+
+def identity(root: Path, install: str) -> str:
+    """What decides which environment `prepare` gives, known before it is built. Raises UserError as that does.
+
+    Of one that is found it is every file that an installer recorded (a RECORD holds their digests), so that a project
+    which an earlier step installed there is a part of it.
+    """
+    if install == "none":
+        python = _active().python
+        return "\0".join([str(python), *_installed(python)])
+    project = Project(root=root.resolve(), uv=uv_for(root.resolve(), install))
+    entries = [project.table.get(name) for name in ("name", "scripts", "entry-points")]
+    return f"{project.key(_choose(project).identity)} {json.dumps(entries, sort_keys=True, default=str)}"
+
+
+def _installed(python: Path) -> Iterator[str]:
+    """Of each distribution that this Python sees, and of each .pth file, name and digest."""
+    _, out, _ = process.capture([str(python), "-c", _SITES], cwd=Path("/"), env=_without_leaks())
+    version, *sites = json.loads(out or b'[""]')
+    yield version
+    for site in map(Path, sites):
+        for path in sorted(site.glob("*")):
+            files = [path] if path.suffix in (".pth", ".egg-link") else [path / name for name in _RECORDS]
+            found = b"\0".join(one.read_bytes() for one in files if one.is_file())
+            if path.name != "__pycache__":
+                yield f"{site} {path.name} {hashlib.blake2b(found, digest_size=16).hexdigest()}"
 
 
 # The Python to use

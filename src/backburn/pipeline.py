@@ -3,18 +3,33 @@
 from __future__ import annotations
 
 import datetime
+import os
 import shutil
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
-from . import catalog, config, evidence, git, references
+from . import catalog, config, evidence, git, kept, references
 from .errors import Interrupted, Skip, Unjudged, UserError
-from .report import Check, Curve, Figure, Finding, Generated, Level, Measured, Outcome, Report, Table, Verdict, name_of
+from .report import (
+    Check,
+    Curve,
+    Figure,
+    Finding,
+    Generated,
+    Level,
+    Measured,
+    Outcome,
+    Report,
+    Table,
+    Verdict,
+    name_of,
+    overall,
+)
 
 FOLDER = Path("build", "backburn")
 CANDIDATE = "candidate.json"
@@ -22,11 +37,16 @@ CANDIDATE = "candidate.json"
 
 @dataclass(frozen=True, kw_only=True)
 class Asked:
-    """What a door asks for: where, which trainings (none named: all), and the Config fields given on the way."""
+    """What a door asks for: where, which trainings (none named: all), and the Config fields given on the way.
+
+    `force` trains although nothing changed; `say` hears why a training is started that there is evidence of.
+    """
 
     folder: Path
     trainings: tuple[str, ...] = ()
     given: Mapping[str, Any] = field(default_factory=dict)
+    force: bool = False
+    say: Callable[[str], None] = lambda line: None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,12 +55,15 @@ class _Part:
 
     outcomes: tuple[Outcome, ...]
     measured: tuple[Measured, ...] = ()
+    reused: str = ""
     interrupted: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
 class _Task:
-    """One training in one stage (or the one stage without trainings): its Config, the project, its own folder."""
+    """One training in one stage (or the one stage without trainings): its Config, the project, its own folder, and
+    the place where its evidence outlives the run, if it may.
+    """
 
     stage: catalog.Stage
     name: str
@@ -48,6 +71,7 @@ class _Task:
     own: Any
     root: Path
     out: Path
+    place: kept.Place | None = None
 
     def gathered(self, **conclusion: Any) -> Outcome:
         """What the gathering itself came to."""
@@ -67,7 +91,7 @@ def run(name: str, asked: Asked) -> tuple[Report, Path]:
     with evidence.alone(root / FOLDER, name, f"another `backburn {name}`"):
         _empty(out)  # before a mistake in the configuration can leave yesterday's there
         settings = _settings(root)
-        parts = list(_parts(stage, settings, asked, out, name))
+        parts = list(_parts(stage, settings, asked, top, name))
         report = Report(
             stage=name,
             question=(stage.__doc__ or "").strip().splitlines()[0],
@@ -75,6 +99,7 @@ def run(name: str, asked: Asked) -> tuple[Report, Path]:
             figures=tuple(one for part in parts for one in part.measured if isinstance(one, Figure)),
             curves=tuple(one for part in parts for one in part.measured if isinstance(one, Curve)),
             tables=tuple(one for part in parts for one in part.measured if isinstance(one, Table)),
+            reused=tuple(part.reused for part in parts if part.reused),
             seconds=round(time.monotonic() - started, 3),
             commit=git.head(root),
             folder=git.relative(out, top),
@@ -117,22 +142,58 @@ def judge(stage: catalog.Stage, name: str, seen: Any, settings: Any, training: s
     return tuple(outcomes.values())
 
 
-def _parts(stage: catalog.Stage, settings: config.Settings, asked: Asked, out: Path, name: str) -> Iterator[_Part]:
+def _parts(stage: catalog.Stage, settings: config.Settings, asked: Asked, top: Path, name: str) -> Iterator[_Part]:
     trainings: Sequence[str] = ("",)
     if "training" in stage.Config.__struct_fields__:
         trainings = config.chosen(settings, asked.trainings)
     for training in trainings:
         own = settings.stage(name, stage.Config, training=training, given=asked.given)
-        task = _Task(stage=stage, name=name, training=training, own=own, root=settings.root, out=out / training)
+        place = _place(name, own, training, settings.root, top)
+        out = settings.root / FOLDER / name / training
+        task = _Task(stage=stage, name=name, training=training, own=own, root=settings.root, out=out, place=place)
         task.out.mkdir(parents=True, exist_ok=True)
-        part = _one(task)
+        part = None if asked.force or _is_forced(os.environ) else _again(task, asked.say)
+        part = part or _one(task)
         yield part
         if part.interrupted:
             return
 
 
+def _place(name: str, own: Any, training: str, root: Path, top: Path) -> kept.Place | None:
+    """Where its evidence is kept from run to run; a rehearsal and a candidate are there to be trained."""
+    if name not in catalog.REUSED or own.rehearsal or getattr(own, "candidate", False):
+        return None
+    return kept.place(name, own, training, root, top)
+
+
+def _is_forced(environ: Mapping[str, str]) -> bool:
+    """Whether the job says that it is there to train: by the actions' input, or by "Re-run jobs"."""
+    attempt = environ.get("GITHUB_RUN_ATTEMPT", "")
+    return environ.get("BACKBURN_FORCE", "") not in ("", "0", "false") or (attempt.isdecimal() and int(attempt) > 1)
+
+
+def _again(task: _Task, say: Callable[[str], None]) -> _Part | None:
+    """An earlier run's evidence, judged by today's checks, where nothing that the training reaches has changed."""
+    one, why = task.place.find() if task.place else (None, "")
+    if one is None:
+        if why:
+            # A file's name may be a command to GitHub's runner.
+            cause = f"{why} changed" if why.isprintable() and "##[" not in why else "a file changed"
+            say(f"{task.name} [{task.training}]: trains, since {cause}")
+        return None
+    try:
+        seen = evidence.convert(one.evidence, task.stage.Evidence, "kept evidence")
+    except UserError:  # not written by us
+        return None
+    message = f"nothing that this training reaches has changed since {one}: that run's evidence is judged"
+    hint = "Nothing was trained; `--force` trains."
+    note = Finding(message=message, level=Level.NOTICE, hint=hint)
+    part = _concluded(task, seen, one.commit, one.date[:10])
+    return replace(part, outcomes=(task.gathered(findings=(note,)), *part.outcomes), reused=task.training)
+
+
 def _one(task: _Task) -> _Part:
-    started = time.monotonic()
+    started, since = time.monotonic(), time.time()
     try:
         seen = task.stage.gather(task.own, task.root, task.out)
     except Unjudged as error:
@@ -142,25 +203,34 @@ def _one(task: _Task) -> _Part:
         said = str(error) or "interrupted by SIGINT"
         reason = f"{said} after {time.monotonic() - started:.1f} s"
         return _Part(outcomes=(task.gathered(unjudged=reason),), interrupted=said)
-    return _concluded(task, seen)
+    commit = git.head(task.root, apart_from=references.FOLDER.name)  # a reference is what a training is held against
+    part = _concluded(task, seen, commit, datetime.date.today().isoformat())
+    if task.place and _is_whole(part):
+        task.place.keep(seen, commit, task.out, since)
+    return part
 
 
-def _concluded(task: _Task, seen: Any) -> _Part:
-    """Evidence kept, a candidate offered where the stage has references, and every check's outcome."""
+def _is_whole(part: _Part) -> bool:
+    """Whether it may be judged again: the first check, that the training ran, passed, and a verdict was reached."""
+    ran = part.outcomes[0].verdict is Verdict.PASS
+    return ran and overall(one.verdict for one in part.outcomes) is not Verdict.UNJUDGED
+
+
+def _concluded(task: _Task, seen: Any, commit: str, date: str) -> _Part:
+    """Evidence saved, a candidate offered where the stage has references, and every check's outcome."""
     evidence.save(seen, task.out / "evidence.json")
     if task.name in catalog.REFERENCED:
-        _offer(catalog.REFERENCED[task.name].candidate(seen, task.own), task.root, task.out / CANDIDATE)
+        candidate = catalog.REFERENCED[task.name].candidate(seen, task.own)
+        _offer(candidate, task.out / CANDIDATE, commit=commit, date=date)
     measured: tuple[Measured, ...] = tuple(
         msgspec.structs.replace(one, training=task.training) for one in task.stage.measured(seen)
     )
     return _Part(outcomes=judge(task.stage, task.name, seen, task.own, task.training), measured=measured)
 
 
-def _offer(candidate: references.Reference | None, root: Path, path: Path) -> None:
+def _offer(candidate: references.Reference | None, path: Path, **about: str) -> None:
     """Leave beside the evidence what `backburn bless` would make the reference, also after a night without one."""
     if candidate is not None:
-        commit = git.head(root, apart_from=references.FOLDER.name)  # a reference is what a training is held against
-        about = {"commit": commit, "date": datetime.date.today().isoformat()}
         references.write(msgspec.structs.replace(candidate, **about), path)
 
 

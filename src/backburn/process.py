@@ -128,6 +128,12 @@ def watched_by(tick: Tick) -> Iterator[None]:
         _ticks.reset(token)
 
 
+def tell(label: str, seconds: float) -> None:
+    """Tick for work of our own that may take a while."""
+    if tick := _ticks.get():
+        tick(label, seconds)
+
+
 def _wait(child: subprocess.Popen[bytes], timeout: float | None, label: str, started: float) -> bool:
     """False when the time is up."""
     tick = _ticks.get()

@@ -29,7 +29,9 @@ _HIDDEN = ("", "-1", "NoDevFiles")  # of CUDA_VISIBLE_DEVICES; the last is Slurm
 class Ask(Protocol):
     """What the fixtures hand out."""
 
-    def __call__(self, *trainings: str, unjudged: Literal["skip", "fail"] = "skip", **given: Any) -> Report:
+    def __call__(
+        self, *trainings: str, unjudged: Literal["skip", "fail"] = "skip", force: bool = False, **given: Any
+    ) -> Report:
         """Judge `trainings`, names in the project's pyproject.toml (none: all), and return the report.
 
         `given` are fields of the stage's configuration (`steps=100`). The test fails with the report as its text where
@@ -113,11 +115,15 @@ def profile(pytestconfig: pytest.Config) -> Ask:
 
 
 def _asking(stage: str, root: Path) -> Ask:
-    def ask(*trainings: str, unjudged: Literal["skip", "fail"] = "skip", **given: Any) -> Report:
+    asked: set[str] = set()
+
+    def ask(*trainings: str, unjudged: Literal["skip", "fail"] = "skip", force: bool = False, **given: Any) -> Report:
         __tracebackhide__ = True
         if unjudged not in ("skip", "fail"):
             raise ValueError(f'unjudged is "skip" or "fail", got {unjudged!r}')
-        report = _report(stage, root, trainings, given)
+        again = f"{trainings} {given}"  # a test that is run again (pytest-rerunfailures) is there to be run
+        report = _report(stage, root, trainings, given, force or again in asked)
+        asked.add(again)
         if report.interrupted:
             raise KeyboardInterrupt(report.interrupted)
         return _conclude(report, unjudged)
@@ -125,13 +131,13 @@ def _asking(stage: str, root: Path) -> Ask:
     return ask
 
 
-def _report(stage: str, root: Path, trainings: tuple[str, ...], given: dict[str, Any]) -> Report:
+def _report(stage: str, root: Path, trainings: tuple[str, ...], given: dict[str, Any], force: bool) -> Report:
     """The stage's report, trained by the Python that runs this test: its environment is the project's."""
     __tracebackhide__ = True
     from . import pipeline
     from .errors import UserError
 
-    asked = pipeline.Asked(folder=root, trainings=trainings, given={**given, "install": "none"})
+    asked = pipeline.Asked(folder=root, trainings=trainings, given={**given, "install": "none"}, force=force)
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("PATH", str(Path(sys.executable).parent), prepend=os.pathsep)
         try:

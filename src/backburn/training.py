@@ -13,7 +13,7 @@ from typing import Any
 
 import msgspec
 
-from . import config, environment, evidence, git, process
+from . import config, environment, evidence, git, process, reach
 from .errors import Skip, Unjudged, UserError
 from .report import Finding, Level
 
@@ -94,36 +94,35 @@ def start(
     out: Path,
     timeout: float,
     prepared: bool = False,
+    recorded: bool = False,
     label: str = "",
 ) -> Ended:
     """Run the training's `prepare` and then its command with `args` behind it, the probe of `stage` inside.
 
     Both together get `timeout` seconds, or the training's own if these are fewer; `prepared` leaves `prepare` out, for
     a second run, and `label` is what a waiting person reads of it. The probe gets `settings` (plain data) and answers,
-    if it is reached, in `out/probe.json`; the output goes to `out/output.txt`. Raises UserError for a command that
-    cannot be meant (a shell's, an unbalanced quote, no such program), a `cwd` that is not there or a training without
-    a Lightning Trainer, Interrupted as `process.run` does.
+    if it is reached, in `out/probe.json`; the output goes to `out/output.txt` and, where it is `recorded`, what was
+    reached to `out/reached.txt`. Raises UserError for a command that cannot be meant (a shell's, an unbalanced quote,
+    no such program), a `cwd` that is not there or a training without a Lightning Trainer, Interrupted as `process.run`
+    does.
     """
     where = f"[tool.backburn.trainings.{one.name}]"
     commands = (_words(one.prepare, where), (*_words(one.command, where), *config.words(args)))
-    if not (root / one.cwd).is_dir():
-        raise UserError(
-            f"cwd {one.cwd!r} does not exist",
-            where=f"{config.FILE}: {where}",
-            hint="It is taken from the project's folder.",
-        )
+    _expect_folder(root / one.cwd, one.cwd, where)
     scratch = out / "scratch"
     scratch.mkdir(parents=True, exist_ok=True)
     asked = {"stage": stage, "settings": {**settings, "scratch": str(scratch)}, "evidence": str(out / "probe.json")}
+    recorders = _recorders(commands[prepared:], root, root / one.cwd, out) if recorded else {}
     env = python.variables(_quiet(scratch) | one.env)
     limit, whose = min((one.timeout, where), (timeout, f"[tool.backburn.{stage}]"))
     left = limit
+    env["PYTHONPATH"] = os.pathsep.join(filter(None, [str(ONPATH), env.get("PYTHONPATH", "")]))
     for log, command in zip(("prepare.txt", "output.txt"), commands):
         if log == "output.txt":
-            env["PYTHONPATH"] = os.pathsep.join(filter(None, [str(ONPATH), env.get("PYTHONPATH", "")]))
             env["BACKBURN_PROBE"] = json.dumps(asked)
         elif prepared or not command:
             continue
+        env |= recorders.get(log, {})
         _expect_program(command[0], env, root / one.cwd, where)
         done = process.run(command, cwd=root / one.cwd, log=out / log, env=env, timeout=left, label=label or one.name)
         left = max(0.0, left - done.seconds)
@@ -132,6 +131,15 @@ def start(
     ended = _read(done, root, root / one.cwd, prepare=log == "prepare.txt")
     _expect_lightning(ended, out, where)
     return msgspec.structs.replace(ended, limit=f"timeout of {limit:g} s in {whose}") if ended.timed_out else ended
+
+
+def _recorders(commands: tuple[tuple[str, ...], ...], root: Path, cwd: Path, out: Path) -> dict[str, dict[str, str]]:
+    """The variable that tells the recorder of each of the two commands, by its log, of the file that both write to."""
+    reach.begin(out / reach.FILE, commands, cwd)
+    without = [root / "build" / "backburn", environment.cache(), ONPATH.parents[1]]
+    told = {"file": str(out / reach.FILE), "root": str(root), "without": [*map(str, without)]}
+    parts = {"prepare.txt": "prepare", "output.txt": "command"}
+    return {log: {"BACKBURN_REACH": json.dumps(told | {"part": part})} for log, part in parts.items()}
 
 
 def _words(command: str | tuple[str, ...], where: str) -> tuple[str, ...]:
@@ -145,6 +153,12 @@ def _words(command: str | tuple[str, ...], where: str) -> tuple[str, ...]:
         hint = 'A command is started by itself, never a shell: use env = {NAME = "…"}, cwd = "…" and prepare = "…".'
         raise UserError(f"{signs[0]!r} is a shell's, in {command!r}", where=f"{config.FILE}: {where}", hint=hint)
     return words
+
+
+def _expect_folder(folder: Path, cwd: str, where: str) -> None:
+    if not folder.is_dir():
+        hint = "It is taken from the project's folder."
+        raise UserError(f"cwd {cwd!r} does not exist", where=f"{config.FILE}: {where}", hint=hint)
 
 
 def _expect_program(program: str, env: Mapping[str, str], cwd: Path, where: str) -> None:

@@ -16,9 +16,9 @@ ACTIONS = {name: path for name, path in FILES.items() if name not in NO_STAGE}
 UPLOAD = "actions/upload-artifact@043fb46d1a93c77aae656e7c1c64a875d1fc6a0a"
 OWN_INPUTS = {
     "unit": {"select"},
-    "memorize": {"require-gpu"},
+    "memorize": {"require-gpu", "force"},
     "reproduce": {"require-gpu"},
-    "profile": {"require-gpu"},
+    "profile": {"require-gpu", "force"},
 }
 SECRET = {TOKEN}  # of publish, which has no option for it: a command line is seen by everybody on the machine
 EVERY_OUTPUT = {"verdict", "report"}

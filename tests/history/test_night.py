@@ -3,6 +3,7 @@
 import datetime
 import json
 
+import msgspec
 import pytest
 
 from backburn.errors import UserError
@@ -27,6 +28,13 @@ def test_a_whole_night_passes():
     assert (one.verdict, one.problems) == ("pass", ())
     assert list(one.stages) == list(EXPECT) and one.stages["reproduce"].figures == {"digits": {"steps": 240}}
     assert one.stages["unit"].figures == {"": {"steps": 240}}
+
+
+def test_a_training_that_was_not_started_adds_no_figures():
+    profile = msgspec.structs.replace(report("profile"), reused=("digits",))
+    one = judged(*three(profile=profile))
+    assert (one.verdict, one.stages["profile"].figures) == ("pass", {})
+    assert one.stages["reproduce"].figures == {"digits": {"steps": 240}}
 
 
 def test_a_night_that_failed_or_was_not_judged_says_so():

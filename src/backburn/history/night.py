@@ -184,7 +184,7 @@ def _part(report: Report, training: str) -> Part:
         verdict=verdict,
         headline=line(f"{figures[0].name} {figures[0]}", 80) if figures else "",
         cause=None if verdict is Verdict.PASS else _cause(outcomes),
-        figures=_numbers(figures),
+        figures={} if training in report.reused else _numbers(figures),  # an earlier run's, measured once
     )
 
 

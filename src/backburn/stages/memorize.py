@@ -106,6 +106,7 @@ def gather(config: Config, root: Path, out: Path) -> Evidence:
         root=root,
         out=out,
         timeout=config.timeout,
+        recorded=True,
     )
     answer = out / "probe.json"
     told = evidence.load(answer, Told) if answer.exists() else None

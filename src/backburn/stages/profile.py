@@ -156,6 +156,7 @@ def _run(
             out=out / name,
             timeout=left,
             prepared=name != "count",
+            recorded=True,
             label=f"{config.training.name} {_PASSES[name]}",
         )
     finally:

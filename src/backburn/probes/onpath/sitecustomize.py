@@ -1,10 +1,15 @@
-"""Found first by PYTHONPATH: put the probe in place if a stage asks for one, then run the user's sitecustomize."""
+"""Found first by PYTHONPATH: recorder and probe, if a stage asks for them, and then the user's sitecustomize."""
 
 import os
 import sys
 
+if os.environ.get("BACKBURN_REACH"):
+    from backburn_probes import reach  # type: ignore[import-not-found]
+
+    reach.record()
+
 if os.environ.get("BACKBURN_PROBE"):
-    from backburn_probes import trainer  # type: ignore[import-not-found]
+    from backburn_probes import trainer
 
     trainer.watch()
 
