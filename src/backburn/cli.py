@@ -24,6 +24,7 @@ from . import __version__, catalog, completion, evidence, pages, pipeline, proce
 from .errors import Interrupted, UserError
 from .github import Actions, command, commands_stopped
 from .report import Level, Look, Report, Verdict
+from .visible import spelled
 
 EXIT_CODES = {Verdict.PASS: 0, Verdict.FAIL: 1, Verdict.SKIP: 3, Verdict.UNJUDGED: 3}
 ASKED_WRONGLY, OUR_BUG = 2, 4
@@ -307,7 +308,7 @@ def _concluded(report: Report, path: Path, actions: Actions, *, as_json: bool, w
 def _publish(report: Report, path: Path, actions: Actions, *, as_json: bool, warned: bool) -> None:
     """To stdout (or, beside a JSON document, stderr), the annotations, the summary and the step's outputs."""
     if as_json:
-        click.echo(evidence.dumps(_document(report)), nl=False)
+        _print_json(_document(report))
     stream = sys.stderr if as_json else sys.stdout
     look = Look(
         width=min(140, shutil.get_terminal_size((100, 24)).columns),
@@ -325,6 +326,11 @@ def _publish(report: Report, path: Path, actions: Actions, *, as_json: bool, war
         click.echo(render["annotations"], file=stream)
         actions.write_summary(render["summary"])
         actions.write_outputs(_outputs(report, path))
+
+
+def _print_json(document: dict[str, Any]) -> None:
+    """To stdout, and no word of it is a command: a runner obeys `##[error]` within a line, too."""
+    click.echo(evidence.dumps(document).replace(b"##[", rb"#\u0023["), nl=False)
 
 
 def _written(write: Callable[[], Path]) -> str:
@@ -413,7 +419,8 @@ def _guarded(argv: list[str]) -> int:
         _expect_docstrings()
         return int(cli.main(args=argv, prog_name="backburn", standalone_mode=False, obj=argv) or 0)
     except click.ClickException as error:
-        error.show()
+        with _as_text():
+            error.show()
         return _told(argv, error.format_message(), ASKED_WRONGLY)
     except Interrupted as error:
         click.echo(str(error), err=True)
@@ -437,13 +444,20 @@ def _failed(argv: list[str], error: Exception) -> int:
         where = f": {full.filename}" if full.filename else ""
         said, code = f"the disk is full{where}\n  Make room, and run it again.", EXIT_CODES[Verdict.UNJUDGED]
     elif isinstance(error, UserError):
-        said, code = str(error), ASKED_WRONGLY
+        said, code = spelled(str(error)), ASKED_WRONGLY
     else:
-        traceback.print_exception(error)
         said = f"This is a bug of backburn {__version__}, not of your code: please report it."
         code = OUR_BUG
-    click.echo(said if code == OUR_BUG else f"error: {said}", err=True)
+    with _as_text():
+        if code == OUR_BUG:
+            traceback.print_exception(error)
+        click.echo(said if code == OUR_BUG else f"error: {said}", err=True)
     return _told(argv, said, code)
+
+
+def _as_text() -> contextlib.AbstractContextManager[None]:
+    """What was asked wrongly is repeated, and may hold a line that the runner would obey."""
+    return commands_stopped(sys.stderr, Actions.from_environ().running)
 
 
 def _full_disk(error: BaseException | None) -> OSError | None:
@@ -457,10 +471,10 @@ def _told(argv: list[str], said: str, code: int) -> int:
     """What ended a verb before it had a report, where its readers look: the JSON, an annotation, the summary."""
     with contextlib.suppress(OSError, UserError):  # they may lie on a full disk; the code stands
         if "--json" in argv:
-            click.echo(evidence.dumps({"verdict": None, "error": said, "exit-code": code}), nl=False)
+            _print_json({"verdict": None, "error": said, "exit-code": code})
         actions = Actions.from_environ()
         if actions.running:
-            verb = argv[0] if argv else "backburn"
+            verb = argv[0] if argv and argv[0] in cli.commands else "backburn"
             click.echo(command("error", said, title=f"backburn {verb}"), err=True)
             actions.write_summary(f"### ❌ {verb}: exit code {code}\n\n<pre>{html.escape(said, quote=False)}</pre>\n")
     return code
