@@ -192,7 +192,7 @@ def chosen(settings: Settings, names: Sequence[str]) -> tuple[str, ...]:
     for name in names:
         if name not in settings.trainings:
             raise UserError(f"no training is called {name!r}", where=FILE, hint=_nearest(name, settings.trainings))
-    return tuple(names) or tuple(settings.trainings)
+    return tuple(dict.fromkeys(names)) or tuple(settings.trainings)  # named twice, it would find its own evidence
 
 
 def _read(path: Path) -> dict[str, Any]:

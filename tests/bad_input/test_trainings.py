@@ -180,6 +180,12 @@ def test_two_at_once_in_one_folder(make):
     project.expect_sound(done, "memorize")
 
 
+def test_one_that_is_named_twice_runs_once(make):
+    project = make(train="open('build/runs', 'a').write('x')\n")
+    assert project.backburn("memorize", "net", "net").code == 3
+    assert (project.root / "build" / "runs").read_text() == "x"
+
+
 @SLOW
 def test_after_a_kill_the_next_call_is_sound(make):
     """Nothing can tidy up after SIGKILL; the lock is the kernel's, and is gone."""
