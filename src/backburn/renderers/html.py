@@ -54,6 +54,11 @@ class _Section:
         return ", ".join(f"{counted[one]} {one}" for one in _MARKS if counted[one])
 
     @property
+    def timed(self) -> bool:
+        """Whether any check has a time of its own."""
+        return any(outcome.seconds is not None for outcome in self.report.outcomes)
+
+    @property
     def figures(self) -> list[tuple[str, list[Figure]]]:
         """By training, in their order."""
         return [
