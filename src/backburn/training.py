@@ -42,7 +42,8 @@ _MACHINE = {
         "Try `nvidia-smi` on this machine.",
     ),
     r"ConnectionError|ConnectTimeout|ReadTimeout|URLError|NewConnectionError|Max retries exceeded|"
-    r"Name or service not known|Temporary failure in name resolution|Connection (refused|reset)|HTTPError.* 5\d\d": (
+    r"Name or service not known|Temporary failure in name resolution|Connection (refused|reset)|HTTPError.* 5\d\d|"
+    r"LocalEntryNotFoundError|OfflineModeIsEnabled|[Cc]ouldn't connect to": (
         "a server could not be reached",
         "",
     ),
