@@ -67,6 +67,14 @@ ROWS = {
     "lacks its credentials": (SERVER.replace("STATUS", "401") + GET, 3, MACHINE, "credentials are missing or refused"),
     "is refused": (SERVER.replace("STATUS", "403") + GET, 3, MACHINE, "credentials are missing or refused"),
     "is let down": (SERVER.replace("STATUS", "503") + GET, 3, MACHINE, "a server could not be reached"),
+    "finds no hub": (  # as huggingface_hub 1.x words it
+        "class LocalEntryNotFoundError(FileNotFoundError): pass\nraise LocalEntryNotFoundError('An error happened "
+        "while trying to locate the file on the Hub')", 3, MACHINE, "a server could not be reached",
+    ),
+    "finds a hub that is shut": (
+        "class GatedRepoError(OSError): pass\nraise GatedRepoError('401 Client Error.\\n\\nCannot access gated repo')",
+        3, MACHINE, "credentials are missing or refused",
+    ),
     "asks for what is not there": (SERVER.replace("STATUS", "404") + GET, 1, FAULT, "HTTP Error 404: Not Found"),
     "lacks a package": ("import nosuchpackage", 1, f"{FAULT} train.py:1", "No module named 'nosuchpackage'"),
 }  # fmt: skip
