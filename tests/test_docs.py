@@ -354,13 +354,14 @@ def plain(text):
 
 
 def made_up(page, text, said):
-    """Lines that a page shows as output and that the commands before them did not print."""
-    shown = ""
+    """Lines that a page shows as output, where the commands before them did not print them; and what they printed."""
+    shown = None
     for one in blocks(page, text):
         if one.language == "sh":
-            shown = said[one.line]
-        elif one.language == "text" and shown:
-            yield from (line for line in plain(one.text) if line not in plain(shown))
+            shown = plain(said[one.line])
+        elif one.language == "text" and shown is not None:
+            missing = [line for line in plain(one.text) if line not in shown]
+            yield from [(str(one), missing, shown)] * bool(missing)
 
 
 @pytest.fixture
@@ -522,4 +523,5 @@ def test_a_command_that_breaks_is_seen(tmp_path):
 
 def test_output_that_is_made_up_is_seen(tmp_path):
     text = "```sh\necho 'steps 24   pass'\n```\n\n```text\nsteps 9 pass\n```\n\n```text\nsteps 9 fail\n```\n"
-    assert list(made_up("x.md", text, play("x.md", text, tmp_path, dict(os.environ)))) == ["steps 1 fail"]
+    ((where, missing, shown),) = made_up("x.md", text, play("x.md", text, tmp_path, dict(os.environ)))
+    assert (where, missing, shown) == ("x.md:9", ["steps 1 fail"], ["steps 1 pass"])
