@@ -298,3 +298,14 @@ def test_a_pytest_that_asks_nothing_loads_nothing(pytester):
             assert not {"torch", "lightning", "click", "rich", "msgspec"} & set(sys.modules)
         """)
     pytester.runpytest_subprocess("-q", "test_it.py").assert_outcomes(passed=1)
+
+
+@pytest.mark.slow
+def test_a_second_session_reuses_and_a_second_ask_trains(project, pytester, monkeypatch, tmp_path):
+    monkeypatch.delenv("BACKBURN_FORCE")
+    monkeypatch.delenv("GITHUB_RUN_ATTEMPT", raising=False)
+    monkeypatch.setenv("BACKBURN_CACHE", str(tmp_path / "cache"))
+    body = """reused = [memorize("net", force=FORCE).reused for _ in range(2)]
+assert reused == WANTED"""
+    for force, wanted in ((False, [(), ()]), (False, [("net",), ()]), (True, [(), ()])):
+        project(body.replace("FORCE", str(force)).replace("WANTED", str(wanted))).assert_outcomes(passed=1)
