@@ -13,7 +13,7 @@ import yaml
 
 from backburn import catalog, cli, config
 from tests.conftest import REPOSITORY, commit
-from tests.pages import LANGUAGES, anchors, blocks, commands, links, pages
+from tests.markdown import LANGUAGES, anchors, blocks, commands, links, pages
 from tests.test_audits import audit
 
 BIN = Path(sys.executable).parent
@@ -376,11 +376,13 @@ def project(own_bake, tmp_path):
     return own_bake, variables | {"PATH": f"{BIN}{os.pathsep}{variables['PATH']}"}
 
 
-def with_commands(read):
-    return [page for page, text in read.items() if any(one.language == "sh" for one in blocks(page, text))]
+def runs(page):
+    """Whether a page has a command that runs here, and does not begin with installing backburn."""
+    typed_there = {bare for one in blocks(page, PAGES[page]) if one.language == "sh" for bare in typed(one)}
+    return bool(typed_there - set(ELSEWHERE)) and page not in FROM_NOTHING
 
 
-RUN = [page for page in with_commands(PAGES) if page not in FROM_NOTHING]
+RUN = [*filter(runs, PAGES)]
 
 
 @pytest.mark.parametrize("page", [pytest.param(page, marks=() if page in QUICK else pytest.mark.slow) for page in RUN])
