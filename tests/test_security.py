@@ -80,7 +80,11 @@ class Job:
     def __init__(self, folder, **files):
         self.folder, self.runner = folder / "project", folder / "runner"
         self.runner.mkdir(parents=True)
-        for name, text in {"pyproject.toml": PYPROJECT, ".gitignore": "build/\n__pycache__/\n", **files}.items():
+        for name, text in {
+            "pyproject.toml": PYPROJECT,
+            ".gitignore": "build/\n__pycache__/\nlightning_logs/\n",
+            **files,
+        }.items():
             path = self.folder / name
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(text)
