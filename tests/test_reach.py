@@ -303,6 +303,10 @@ def test_what_it_wrote_first_is_its_own_and_what_it_read_first_is_not(noted, tmp
     assert set(noted(*lines).files) == {"net.py", "b"}
 
 
+def test_a_folder_that_holds_the_project_is_not_its_own(noted):
+    assert set(noted("wrote ROOT", "wrote /").files) == {"net.py"}
+
+
 def test_too_much_is_not_looked_at(noted, tmp_path, monkeypatch):
     (tmp_path / "large").write_bytes(b"x" * 100)
     monkeypatch.setattr(reach, "_MOST", 100)

@@ -83,7 +83,7 @@ def reached(out: Path, root: Path, top: Path, since: float) -> Reached:
     logs = [*out.rglob("prepare.txt"), *out.rglob("output.txt")]
     for log in sorted(logs, key=lambda one: one.stat().st_mtime):  # the order in which they ended
         _read(log.parent / FILE, log.stem, noted)
-    wrote = {path for path in noted.get("wrote", ()) if path not in noted.get("read", ())}
+    wrote = {path for path in noted.get("wrote", ()) if not root.is_relative_to(path)}
     look = Look(root=root, top=top, since=since)
     sought = frozenset(noted.get("sought", ()))
     found = {

@@ -58,6 +58,7 @@ READ = "read rows.csv"
         ("open('new.csv', 'w').close()", ["wrote new.csv"]),
         ("open('new.csv', 'x').close(); open('new.csv')", ["wrote new.csv", "read new.csv"]),
         ("open('rows.csv', 'a').close()", ["wrote rows.csv"]),
+        ("import tempfile; tempfile.TemporaryFile(dir='.').close()", []),
         ("import os; os.rename('rows.csv', 'b.csv')", ["wrote b.csv"]),
         ("import os; os.makedirs('out/x', exist_ok=True); os.makedirs('.', exist_ok=True)", []),
         ("import contextlib\nwith contextlib.suppress(OSError): open('more.csv')", ["read more.csv"]),

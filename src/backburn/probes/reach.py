@@ -164,8 +164,12 @@ class Recorder:
 
     def opened(self, path: Any, mode: Any, flags: int) -> None:
         """`open`, `os.open`. What is opened for reading and writing may be read."""
-        if not isinstance(path, int):
-            self.note("wrote" if flags & _NOT_READ else "read", path)
+        if isinstance(path, int):
+            return
+        if not flags & _NOT_READ:
+            self.note("read", path)
+        elif not os.path.isdir(path):  # that is a file without a name in it, as tempfile makes
+            self.note("wrote", path)
 
     def listed(self, path: Any = None) -> None:
         """`os.listdir`, `os.scandir`, and so glob and walk. The import system only looks for certain names."""
