@@ -115,7 +115,7 @@ LOADER = "        return DataLoader(self.train, self.batch_size, shuffle=True, d
 DEFECTS = {
     # hygiene
     "a hook that hangs": Defect(
-        edits=(local_hook("waits", "sleep 60"), option("hygiene", "timeout = 5")),
+        edits=(local_hook("waits", "sleep 60"), option("hygiene", "timeout = 10")),
         shows={"hygiene/every-hook-ran": "fail"},
     ),
     "a large file": Defect(

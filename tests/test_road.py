@@ -169,10 +169,18 @@ def expect_named_first(lines, report, check, word):
     assert loud[0]["kvPairs"]["title"].startswith(check)
     levels = {"fail": ["error"], "unjudged": ["error", "warning"]}.get(word, [word])  # nightly.yml: unjudged: warn
     assert loud[0]["command"] in levels
-    (summary,) = (line["content"] for line in lines if re.match(rf"### \S+ {stage}: ", line.get("content", "")))
+    summary = next(line["content"] for line in lines if re.match(rf"### \S+ {stage}: ", line.get("content", "")))
     cause = f": {check}" if word in ("fail", "unjudged") else ""
     assert summary.startswith(f"### {mark} {stage}: {report.verdict}{cause}")
     assert re.search(r"\|---\|\n\| (\S+) \| (\S+)", summary).groups() == (mark, check)
+
+
+def expect_cause(rehearsal, report, check):
+    """In the rehearsal's own words: of the check's findings the worst, not a notice beside it."""
+    (told,) = (one.message for one in rehearsal.findings if f" · {stage_of(check)}/" in one.message)
+    finding = report.worst_first[0].findings[0]
+    assert told.endswith(f" · {check}: {finding.message}")
+    assert (finding.level is Level.ERROR) == (report.verdict is Verdict.FAIL)
 
 
 def is_named(run):
@@ -199,6 +207,8 @@ def test_defects_are_found_and_the_cause_is_named_first(twin, run):
         expected[stage] = verdict_of(wanted.values())
         for check in [*wanted][:1]:
             expect_named_first(lines, found[stage], check, wanted[check])
+        if expected[stage] is not Verdict.PASS:
+            expect_cause(rehearsal, found[stage], [*wanted][0])
         if wanted.get(f"{stage}/reference-is-comparable") == "unjudged":
             expect_candidate(twin, stage)
     without = expected.get("memorize", Verdict.PASS)
