@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from backburn import kept, pipeline, reach
+from backburn import kept, pipeline, reach, references
 from backburn.pipeline import Asked
 from tests.conftest import commit
 
@@ -243,6 +243,20 @@ def test_it_is_not_trained_again_after_a_change_of_the_docs(trained):
     assert report.commit != first.commit and first.commit[:7] in report.outcomes[0].findings[0].message
     assert time.monotonic() - started < 3  # a training takes longer to import torch
     assert not (root / "build" / "backburn" / "memorize" / "net" / "output.txt").exists()
+
+
+@pytest.mark.slow
+def test_profile_is_not_trained_again_either(tmp_path):
+    """Each of its passes is a process of its own, and the timing one makes a trace by way of a temporary file."""
+    root = write(tmp_path / "repo")
+    pipeline.run("profile", Asked(folder=root, given={"candidate": True}))
+    candidate = references.load(root / "build" / "backburn" / "profile" / "net" / "candidate.json")
+    references.write(candidate, references.path_of(candidate, root))
+    first, again = (pipeline.run("profile", Asked(folder=root))[0] for _ in range(2))
+    assert (first.verdict, first.reused, again.reused) == ("pass", (), ("net",))
+    assert again.verdict == "pass" and again.figures == first.figures
+    references.path_of(candidate, root).unlink()
+    assert pipeline.run("profile", Asked(folder=root))[0].reused == ()
 
 
 # Notes by hand: what a recorder wrote, and what follows
