@@ -286,6 +286,20 @@ def test_what_nobody_can_look_after_is_not_kept(noted, line):
         noted(line)
 
 
+@pytest.mark.parametrize("name", [b"caf\xe9.txt", b"cut\0off.txt"])
+def test_a_name_that_no_json_holds_is_not_kept(noted, tmp_path, name):
+    """What Linux allows and what it refuses: a data set packed elsewhere, a mistake that the training survives."""
+    noted()
+    (tmp_path / reach.FILE).open("ab").write(b"read /data/" + name + b"\n")
+    with pytest.raises(reach.Unseen, match="the name of a file"):
+        reach.reached(tmp_path, tmp_path, tmp_path, time.time())
+
+
+@pytest.mark.parametrize("sign", ["\u2028", "\x0c", "\x85", "\r"])
+def test_a_sign_that_ends_a_line_elsewhere_is_part_of_a_name(noted, sign):
+    assert f"a{sign}b.txt" in noted(f"read ROOT/a{sign}b.txt").files
+
+
 def test_no_recorder_no_evidence(noted, tmp_path):
     with pytest.raises(reach.Unseen, match="prepare: no recorder began"):
         noted(parts=("output.txt", "prepare.txt"))

@@ -105,9 +105,14 @@ def reached(out: Path, root: Path, top: Path, since: float) -> Reached:
 def _read(file: Path, part: str, noted: dict[str, dict[str, None]]) -> None:
     """Take in one file of lines: `<word> <what>`. A path counts by the first that was done to it."""
     try:
-        lines = file.read_text(encoding="utf-8", errors="surrogateescape").splitlines()
+        text = file.read_bytes().decode()
     except OSError as error:
         raise Unseen("the recorder gave up") from error
+    except UnicodeDecodeError as error:
+        raise Unseen("the name of a file is not UTF-8, and JSON holds nothing else") from error
+    if "\0" in text:
+        raise Unseen("the name of a file holds a NUL, and no file is called so")
+    lines = text.split("\n")  # a name may hold whatever else str.splitlines takes for an end
     begun = f"began {'prepare' if part == 'prepare' else 'command'}"
     if begun not in lines:
         raise Unseen(f"{part}: no recorder began")
