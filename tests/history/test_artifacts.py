@@ -48,7 +48,7 @@ def as_bytes(**changed):
         (b"[]", "expected a file of kind 'report', got 'list'"),
         (as_bytes(kind="night"), "expected a file of kind 'report', got 'night'"),
         (as_bytes(schema=99), "schema 99 is newer"),
-        (as_bytes(schema="1"), "schema '1' is newer"),
+        (as_bytes(schema="1"), "it has no schema number"),
         (as_bytes(extra=1), "unknown field `extra`"),
         (as_bytes(outcomes=[{"check": "a", "claim": "b", "verdict": "pass"}]), "unknown field `verdict`"),
         (as_bytes(outcomes={}), "Expected `array`"),
