@@ -1,5 +1,6 @@
 """Reports that lie about, hostile ones among them; what a door does with them is in test_cli.py."""
 
+import json
 import os
 import subprocess
 import xml.etree.ElementTree as ET
@@ -50,6 +51,19 @@ def test_all_reports_are_found_in_the_order_of_the_stages(artifacts):
     for report in reversed(GREEN):
         put(report, artifacts / f"{report.stage}-train-0")
     assert [one.stage for one in found(artifacts)] == [one.stage for one in GREEN]
+
+
+def test_a_step_that_no_training_takes_is_refused(artifacts):
+    """No drawing holds it; what cannot be drawn must not end the page of all the others."""
+    forged = evidence.plain(SOUND)
+    forged["curves"] = [{"name": "loss", "values": [2.0, 1.0], "steps": [1, 10**400]}]
+    put(GREEN[0], artifacts / "hygiene-0")
+    (artifacts / "memorize-0").mkdir()
+    (artifacts / "memorize-0" / "report.json").write_bytes(evidence.dumps(SOUND))
+    assert [one.verdict for one in found(artifacts)] == [Verdict.PASS, Verdict.PASS]
+    (artifacts / "memorize-0" / "report.json").write_text(json.dumps(forged))
+    assert [one.stage for one in found(artifacts)] == ["hygiene", "report"]
+    pages.page(found(artifacts), artifacts / "report.html")
 
 
 def test_what_lies_where_it_was_written_keeps_its_folder_and_the_legs_of_a_matrix_get_theirs(artifacts):

@@ -71,3 +71,5 @@ def test_sparkline_falls_with_the_loss_and_marks_what_is_not_finite():
     assert Curve(name="loss", values=(3.0, 3.0)).sparkline() == "▁▁"
     assert Curve(name="loss", values=()).sparkline() == ""
     assert len(Curve(name="loss", values=tuple(range(1000))).sparkline(40)) == 40
+    assert Curve(name="loss", values=(1e308, -1e308)).sparkline() == "█▁"
+    assert Curve(name="loss", values=(-1e308,) * 40 + (1e308,) * 40).sparkline() == "▁" * 20 + "█" * 20

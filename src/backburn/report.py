@@ -9,11 +9,12 @@ import math
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
 
 _BLOCKS = "▁▂▃▄▅▆▇█"
+_ROOM = 2.0**-64  # an exact factor, after which no sum and no distance of finite floats is infinite
 
 
 class Level(StrEnum):
@@ -94,13 +95,14 @@ class Curve(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
 
     name: str
     values: tuple[float, ...]
-    steps: tuple[int, ...] = ()
+    steps: tuple[Annotated[int, msgspec.Meta(ge=0, le=2**53)], ...] = ()  # in a file; charts reckon in floats
     training: str = ""
 
     def sparkline(self, width: int = 40) -> str:
         """At most `width` blocks, each the mean of its share of the steps; `·` where that is not finite."""
         size = max(1, math.ceil(len(self.values) / width))
-        shares = [self.values[start : start + size] for start in range(0, len(self.values), size)]
+        values = [value * _ROOM for value in self.values]
+        shares = [values[start : start + size] for start in range(0, len(values), size)]
         means = [math.fsum(share) / len(share) if all(map(math.isfinite, share)) else math.nan for share in shares]
         finite = [mean for mean in means if math.isfinite(mean)]
         low, span = min(finite, default=0.0), max(finite, default=0.0) - min(finite, default=0.0)
