@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from backburn import cli
+from backburn import catalog, cli
 from backburn.catalog import STAGES
 from tests.conftest import commit
 
@@ -173,6 +173,41 @@ def test_a_bug_of_ours_has_a_traceback_and_a_code_of_its_own(monkeypatch, capsys
     said = capsys.readouterr().err
     assert "Traceback" in said
     assert "bug of backburn" in said
+
+
+@pytest.mark.parametrize(("passes", "code"), [(True, 0), (False, 1)])
+@pytest.mark.parametrize("name", ["html", "junit", "sarif"])
+def test_a_bug_of_ours_in_a_page_leaves_the_verdict(project, monkeypatch, capfd, name, passes, code):
+    """What is written for readers decides nothing: told with its traceback, as a warning, and the code stands."""
+
+    def broken(*_):
+        raise ZeroDivisionError("::error::forged")
+
+    for key, value in environ(GITHUB_ACTIONS="true").items():
+        monkeypatch.setenv(key, value)
+    monkeypatch.setattr(catalog.RENDERERS[name], "render", broken)
+    (project / "test_one.py").write_text(f"def test_one():\n    assert {passes}\n")
+    assert cli._guarded(["unit", "-C", str(project), "--json"]) == code
+    out, err = capfd.readouterr()
+    assert json.loads(out)["verdict"] == ("pass" if passes else "fail")
+    assert f"unit: {'pass' if passes else 'fail'}" in err and "Traceback" in err
+    assert "::warning title=backburn::no page was written: this is a bug of backburn" in err
+    assert err.index("::stop-commands::") < err.index("::error::forged")
+
+
+@pytest.mark.parametrize("name", ["annotations", "summary"])
+def test_a_bug_of_ours_after_the_verdict_hides_neither_it_nor_the_evidence(project, monkeypatch, capfd, name):
+    def broken(*_):
+        raise ZeroDivisionError
+
+    outputs = project.parent / "outputs"
+    for key, value in environ(GITHUB_ACTIONS="true", GITHUB_OUTPUT=str(outputs)).items():
+        monkeypatch.setenv(key, value)
+    monkeypatch.setattr(catalog.RENDERERS[name], "render", broken)
+    assert cli._guarded(["unit", "-C", str(project)]) == 4
+    out, err = capfd.readouterr()
+    assert "unit: pass" in out and "Traceback" in err
+    assert "verdict<<" in outputs.read_text() and "folder<<" in outputs.read_text()
 
 
 @pytest.fixture

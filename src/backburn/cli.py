@@ -318,14 +318,12 @@ def _publish(report: Report, path: Path, actions: Actions, *, as_json: bool, war
         folder=os.path.relpath(path.parent),
     )
     look = dataclasses.replace(look, page=_written(lambda: pages.leave(report, path, look)))
-    names = ("terminal", "annotations", "summary") if actions.running else ("terminal",)
-    render = {name: catalog.RENDERERS[name].render([report], look) for name in names}
     with commands_stopped(stream, actions.running):
-        click.echo(render["terminal"], file=stream, nl=False, color=look.colour)
-    if actions.running:
-        click.echo(render["annotations"], file=stream)
-        actions.write_summary(render["summary"])
+        click.echo(catalog.RENDERERS["terminal"].render([report], look), file=stream, nl=False, color=look.colour)
+    if actions.running:  # the outputs first: by them the action keeps the evidence, whatever comes after
         actions.write_outputs(_outputs(report, path))
+        click.echo(catalog.RENDERERS["annotations"].render([report], look), file=stream)
+        actions.write_summary(catalog.RENDERERS["summary"].render([report], look))
 
 
 def _print_json(document: dict[str, Any]) -> None:
@@ -334,12 +332,20 @@ def _print_json(document: dict[str, Any]) -> None:
 
 
 def _written(write: Callable[[], Path]) -> str:
-    """The way to the page that `write` writes; empty, and said on stderr, where it cannot: the verdict stands."""
+    """The way to the page that `write` writes; empty, and said on stderr, where it cannot: the verdict stands.
+
+    Also where the bug is ours: what is written for readers decides nothing, and no commit is red or green by it.
+    """
     try:
         return os.path.relpath(write())
     except OSError as error:
         _say(f"no page was written: {error.strerror}: {error.filename}")
-        return ""
+    except Exception as error:
+        with _as_text():
+            traceback.print_exception(error)
+        said = f"no page was written: this is a bug of backburn {__version__}, please report it. The verdict stands."
+        _say(command("warning", said, title="backburn") if Actions.from_environ().running else f"warning: {said}")
+    return ""
 
 
 def _document(report: Report) -> dict[str, Any]:
