@@ -91,13 +91,21 @@ def test_what_could_not_be_judged_is_a_skip_with_the_reason_or_a_fail(project):
     [
         ('memorize("nett")', "no training is called 'nett'"),
         ('memorize("net", unjudged="maybe")', 'unjudged is "skip" or "fail", got \'maybe\''),
-        ('memorize("net", stepz=3)', "stepz"),
+        ('memorize("net", stepz=3)', "backburn memorize: memorize has no 'stepz'\n  Did you mean 'steps'?"),
+        (
+            'memorize("net", steps="many")',
+            "backburn memorize: given to memorize: Expected `int`, got `str` - at `steps`",
+        ),
+        ('memorize("net", steps=2)', "backburn memorize: given to memorize: steps (2) must be more than running (3)"),
+        ('memorize("net", seed=-1)', "backburn memorize: given to memorize: seed must be at least 0"),
     ],
 )
 def test_asked_wrongly_fails_and_says_how(project, body, said):
     done = project(body)
     done.assert_outcomes(failed=1)
-    assert said in done.stdout.str()
+    text = done.stdout.str()
+    assert said in text
+    assert "another exception" not in text and "pipeline.py" not in text
 
 
 @pytest.mark.parametrize("fixture", ["reproduce", "profile"])

@@ -90,13 +90,16 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
             where += f" or [tool.backburn.trainings.{training}.{name}]"
         inherited = {*self.project} - {*self.stages.get(name, {})}
         config = _convert(table, schema, where, inherited)
+        extra = {key: value for key, value in (given or {}).items() if value is not None}
+        if extra:
+            config = _with(extra, table, schema, name)
         seed = getattr(config, "seed", 0)
         if not 0 <= seed < _SEEDS:
-            raise UserError(f"seed must be at least 0 and below 2**32, got {seed}", where=f"{FILE}: {where}")
-        extra = {key: value for key, value in (given or {}).items() if value is not None}
+            where = f"given to {name}" if "seed" in extra else f"{FILE}: {where}"
+            raise UserError(f"seed must be at least 0 and below 2**32, got {seed}", where=where)
         if training and "training" in fields:
-            extra["training"] = self.trainings[training]
-        return msgspec.structs.replace(config, **extra)
+            config = msgspec.structs.replace(config, training=self.trainings[training])
+        return config
 
 
 def words(command: str | Sequence[str]) -> tuple[str, ...]:
@@ -263,6 +266,18 @@ def _convert(table: Mapping[str, Any], schema: type[S], where: str, inherited: C
         said = str(error).replace("`$.", "`")
         hint = _choices(schema, place[1]) if place and "Invalid enum value" in said else ""
         raise UserError(said, where=f"{FILE}: {where}", hint=hint) from error
+
+
+def _with(given: Mapping[str, Any], table: Mapping[str, Any], schema: type[S], name: str) -> S:
+    """The Config of a table that is right by itself, with the fields `given` by a verb or a fixture above it."""
+    keys = {field.name: field.encode_name for field in msgspec.structs.fields(schema)}
+    for key in given:
+        if key not in keys:
+            raise UserError(f"{name} has no {key!r}", hint=_nearest(key, {*keys} - NOT_IN_FILE))
+    try:
+        return _convert({**table, **{keys[key]: value for key, value in given.items()}}, schema, "")
+    except UserError as error:
+        raise UserError(error.problem, where=f"given to {name}", hint=error.hint) from error
 
 
 def _choices(schema: type[msgspec.Struct], key: str) -> str:
