@@ -97,7 +97,8 @@ def test_a_megabyte_is_kept_whole_where_the_report_points(make):
     project = make(train=ROWS["prints a megabyte"][0])
     done = project.backburn("memorize")
     assert (project.out("memorize") / "net" / "output.txt").stat().st_size > 10**6
-    assert "Evidence: build/backburn/memorize/" in done.out
+    assert "Page: build/backburn/memorize/report.html" in done.out
+    assert "Evidence: <code>build/backburn/memorize/</code>" in (project.out("memorize") / "report.html").read_text()
 
 
 # The disk
