@@ -99,6 +99,7 @@ def test_unknown_keys_are_named_all_at_once_with_the_nearest(tmp_path):
         ("[tool.backburn.trainings]\ndigits = 'x'", "expected a table, got 'x'"),
         ("[tool.backburn.trainings.digits]\ncwd = '.'", "command is missing or empty"),
         ("[tool.backburn.trainings.digits]\ncommand = 'a \"b'", "No closing quotation"),
+        ("[tool.backburn.trainings.digits]\ncommand = 'a'\nprepare = 'a \"b'", "No closing quotation"),
         ("[tool.backburn]\nallow = 3", "expected an array of tables"),
         ("[[tool.backburn.allow]]\ncheck = 'unit/x'", "missing required field `reason`"),
         (
@@ -121,6 +122,32 @@ def test_a_wrong_type_or_a_broken_file_names_its_place(tmp_path, text, said):
         load(tmp_path, text).stage("memorize", Memorize)
     assert said in str(caught.value)
     assert "pyproject.toml" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("lines", "said"),
+    [
+        ("command = 'CUDA_VISIBLE_DEVICES=0 python train.py'", "'CUDA_VISIBLE_DEVICES=0' is a shell's"),
+        ("command = 'cd src; python train.py'", "'src;' is a shell's"),
+        ("command = 'cd src && python train.py'", "'&&' is a shell's"),
+        ("command = 'python train.py | tee log'", "'|' is a shell's"),
+        ("command = 'python train.py'\nprepare = 'python fetch.py > log'", "'>' is a shell's"),
+    ],
+)
+def test_what_a_shell_would_read_is_refused_before_anything_is_made(tmp_path, lines, said):
+    with pytest.raises(UserError) as caught:
+        load(tmp_path, f"[tool.backburn.trainings.it]\n{lines}")
+    assert said in str(caught.value) and "use env =" in caught.value.hint
+    assert caught.value.where == "pyproject.toml: [tool.backburn.trainings.it]"
+
+
+@pytest.mark.parametrize(
+    ("written", "last"),
+    [("\"python -c 'print(1);' '|'\"", "|"), ("['python', '-c', 'print(1);', ';']", ";")],
+)
+def test_what_a_shell_would_leave_alone_is_an_argument(tmp_path, written, last):
+    training = load(tmp_path, f"[tool.backburn.trainings.it]\ncommand = {written}").trainings["it"]
+    assert training.words == ("python", "-c", "print(1);", last)
 
 
 def test_no_training_and_no_such_training_say_what_to_do(tmp_path):

@@ -19,6 +19,7 @@ from .errors import UserError
 FILE = "pyproject.toml"
 UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 _CENTURY = 36525 * 86400
+_SHELL = {"&&", "||", "|", "&", ";", ">", ">>", "<"}
 _SEEDS = 2**32  # numpy's and Lightning's are below
 # Filled by the loader or the command line, never read from the file.
 NOT_IN_FILE = {"training", "rehearsal", "candidate"}
@@ -142,6 +143,8 @@ def load(root: Path, schemas: Mapping[str, type[msgspec.Struct]]) -> Settings:
         trainings[name] = msgspec.structs.replace(_convert(own, Training, where), name=name)
         if not words(trainings[name].command):
             raise UserError("command is missing or empty", where=f"{FILE}: {where}", hint=_EXAMPLE)
+        _expect_no_shell(trainings[name].command, where)
+        _expect_no_shell(trainings[name].prepare, where)
         _expect_variables(trainings[name].env, where)
         overlays[name] = {key: value for key, value in entry.items() if key in schemas}
     return Settings(
@@ -152,6 +155,18 @@ def load(root: Path, schemas: Mapping[str, type[msgspec.Struct]]) -> Settings:
         stages={key: value for key, value in table.items() if key in schemas},
         overlays=overlays,
     )
+
+
+def _expect_no_shell(command: str | tuple[str, ...], where: str) -> None:
+    """Before an environment is made, which takes minutes: no command was written for a shell."""
+    first = words(command)[:1]
+    # With its quotes, which a shell's own signs have not: `--separator '|'` is an argument.
+    written = shlex.split(command, posix=False) if isinstance(command, str) else []
+    signs = [word for word in written if word in _SHELL or word.endswith(";")]
+    signs += [word for word in first if re.match(r"[A-Za-z_]\w*=", word)]
+    if signs:
+        hint = 'A command is started by itself, never a shell: use env = {NAME = "…"}, cwd = "…" and prepare = "…".'
+        raise UserError(f"{signs[0]!r} is a shell's, in {command!r}", where=f"{FILE}: {where}", hint=hint)
 
 
 def _expect_variables(env: Mapping[str, str], where: str) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import re
-import shlex
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
@@ -21,7 +20,6 @@ ONPATH = Path(__file__).parent / "probes" / "onpath"
 _FRAME = re.compile(r'^\s*File "([^"]+)", line (\d+)', re.MULTILINE)
 _FATAL = re.compile(r"^Fatal Python error: .+", re.MULTILINE)  # PYTHONFAULTHANDLER's, of a signal such as SIGSEGV
 _RAISED = re.compile(r"^[A-Za-z_][\w.]*(Error|Exception|Interrupt|Exit|Warning|Failure|Timeout|[a-z])(:.*)?$")
-_SHELL = {"&&", "||", "|", "&", ";", ">", ">>", "<"}
 _NOT_THE_PROJECT = ("site-packages", "dist-packages", ".venv", "backburn_probes")
 
 # The last line of a traceback -> what the machine lacks, and what to do. Anything else is the project's own fault.
@@ -103,12 +101,11 @@ def start(
     Both together get `timeout` seconds, or the training's own if these are fewer; `prepared` leaves `prepare` out, for
     a second run, and `label` is what a waiting person reads of it. The probe gets `settings` (plain data) and answers,
     if it is reached, in `out/probe.json`; the output goes to `out/output.txt` and, where it is `recorded`, what was
-    reached to `out/reached.txt`. Raises UserError for a command that cannot be meant (a shell's, an unbalanced quote,
-    no such program), a `cwd` that is not there or a training without a Lightning Trainer, Interrupted as `process.run`
-    does.
+    reached to `out/reached.txt`. Raises UserError for a command that cannot be meant (an unbalanced quote, no such
+    program), a `cwd` that is not there or a training without a Lightning Trainer, Interrupted as `process.run` does.
     """
     where = f"[tool.backburn.trainings.{one.name}]"
-    commands = (_words(one.prepare, where), (*_words(one.command, where), *config.words(args)))
+    commands = (config.words(one.prepare), (*one.words, *config.words(args)))
     _expect_folder(root / one.cwd, one.cwd, where)
     scratch = out / "scratch"
     scratch.mkdir(parents=True, exist_ok=True)
@@ -141,19 +138,6 @@ def _recorders(commands: tuple[tuple[str, ...], ...], root: Path, cwd: Path, out
     told = {"file": str(out / reach.FILE), "root": str(root), "without": [*map(str, without)]}
     parts = {"prepare.txt": "prepare", "output.txt": "command"}
     return {log: {"BACKBURN_REACH": json.dumps(told | {"part": part})} for log, part in parts.items()}
-
-
-def _words(command: str | tuple[str, ...], where: str) -> tuple[str, ...]:
-    """Its argument list. Raises UserError where it was written for a shell."""
-    words = config.words(command)
-    # With its quotes, which a shell's own signs have not: `--separator '|'` is an argument.
-    written = shlex.split(command, posix=False) if isinstance(command, str) else []
-    signs = [word for word in written if word in _SHELL or word.endswith(";")]
-    signs += [word for word in words[:1] if re.match(r"[A-Za-z_]\w*=", word)]
-    if signs:
-        hint = 'A command is started by itself, never a shell: use env = {NAME = "…"}, cwd = "…" and prepare = "…".'
-        raise UserError(f"{signs[0]!r} is a shell's, in {command!r}", where=f"{config.FILE}: {where}", hint=hint)
-    return words
 
 
 def _expect_folder(folder: Path, cwd: str, where: str) -> None:
