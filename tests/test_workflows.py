@@ -1,5 +1,7 @@
 """Our own workflows: what they promise, and the build by the real act. tests/test_audits.py has the auditors."""
 
+import itertools
+import os
 import re
 import subprocess
 import zipfile
@@ -67,6 +69,51 @@ def test_a_release_is_checked_built_attested_and_only_then_published():
     }
     assert jobs["pypi"]["environment"] == "pypi" and "secrets." not in FILES["release"].read_text()
     assert not any("run" in step for name in ("attest", "pypi") for step in jobs[name]["steps"])
+
+
+@pytest.fixture
+def tagged(tmp_path):
+    """`tagged() -> folder`: a new clone, as a job checks it out, of a bare repository with a tag on its main."""
+    origin, number = tmp_path / "origin", itertools.count()
+
+    def clone():
+        folder = tmp_path / f"clone-{next(number)}"
+        subprocess.run(["git", "clone", "-q", "-b", "main", str(origin), str(folder)], check=True)
+        return folder
+
+    subprocess.run(["git", "clone", "-q", "--bare", str(REPOSITORY), str(origin)], check=True)
+    subprocess.run(["git", "update-ref", "refs/heads/main", "HEAD"], cwd=origin, check=True)
+    subprocess.run(["git", "tag", "v9.9.9", "main"], cwd=origin, check=True)
+    return clone
+
+
+def run_step(job, name, cwd, **more):
+    """A step's own lines, but those that speak to GitHub."""
+    (step,) = [one for one in read("release")["jobs"][job]["steps"] if one.get("name") == name]
+    script = "".join(line for line in step["run"].splitlines(keepends=True) if not line.startswith("gh "))
+    env = {**os.environ, "TAG": "v9.9.9", **more}
+    return subprocess.run(["bash", "-e", "-c", script], cwd=cwd, env=env, capture_output=True, text=True)
+
+
+def test_pins_that_failed_half_way_are_asked_for_again(tagged):
+    """The branch is up, the pull request was refused, and a person runs the failed job again."""
+    for second in ("2026-01-01T00:00:00Z", "2026-01-01T00:10:00Z"):
+        done = run_step("pins", "Ask for the new pins in the documentation", tagged(), GIT_COMMITTER_DATE=second)
+        assert done.returncode == 0, done.stderr
+
+
+def test_a_tag_that_is_not_on_main_is_told_why(tagged):
+    name, folder = "What is released is on main, reviewed", tagged()
+    assert run_step("check", name, folder).returncode == 0
+    who = ["-c", "user.name=a", "-c", "user.email=a@localhost"]
+    subprocess.run(["git", *who, "commit", "-q", "--allow-empty", "-m", "aside"], cwd=folder, check=True)
+    done = run_step("check", name, folder)
+    assert done.returncode == 1 and "::error::" in done.stdout and "not on main" in done.stdout
+
+
+def test_one_release_waits_for_no_other():
+    """Of the runs of one group that wait GitHub keeps the last alone: a tag's release would be dropped unsaid."""
+    assert read("release")["concurrency"]["group"] == "release-${{ github.ref }}"
 
 
 @pytest.mark.slow
