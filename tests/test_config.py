@@ -102,6 +102,8 @@ def test_unknown_keys_are_named_all_at_once_with_the_nearest(tmp_path):
         ("[tool.backburn.trainings.digits]\ncommand = 'a'\nprepare = 'a \"b'", "No closing quotation"),
         ("[tool.backburn]\nallow = 3", "expected an array of tables"),
         ("[[tool.backburn.allow]]\ncheck = 'unit/x'", "missing required field `reason`"),
+        ("[[tool.backburn.allow]]\ncheck = 'unit/x'\nreason = ' '", "[[tool.backburn.allow]]: reason is empty"),
+        ("[[tool.backburn.allow]]\ncheck = 'unit/x'\nreason = 'r'\nuntil = 'soon'", "A date, as 2027-03-31."),
         (
             "[[tool.backburn.allow]]\ncheck = 'unti/x'\nreason = 'r'",
             "no stage is called 'unti'\n  Did you mean 'unit'?",

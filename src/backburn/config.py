@@ -64,6 +64,11 @@ class Allow(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     training: str = ""
     until: datetime.date | None = None
 
+    def __post_init__(self) -> None:
+        """Raise ValueError for what cannot hold."""
+        if not self.reason.strip():
+            raise ValueError("reason is empty")
+
 
 S = TypeVar("S", bound=msgspec.Struct)
 
@@ -280,6 +285,7 @@ def _convert(table: Mapping[str, Any], schema: type[S], where: str, inherited: C
         where = "[tool.backburn]" if place and place[1] in inherited else where
         said = str(error).replace("`$.", "`")
         hint = _choices(schema, place[1]) if place and "Invalid enum value" in said else ""
+        hint = "A date, as 2027-03-31." if place and place[1] == "until" else hint
         raise UserError(said, where=f"{FILE}: {where}", hint=hint) from error
 
 
