@@ -110,7 +110,7 @@ def start(
     scratch = out / "scratch"
     scratch.mkdir(parents=True, exist_ok=True)
     asked = {"stage": stage, "settings": {**settings, "scratch": str(scratch)}, "evidence": str(out / "probe.json")}
-    recorders = _recorders(commands[prepared:], root, root / one.cwd, out) if recorded else {}
+    recorders = _recorders(commands[prepared:], root, root / one.cwd, out, python) if recorded else {}
     env = python.variables(_quiet(scratch) | one.env)
     limit, whose = min((one.timeout, where), (timeout, f"[tool.backburn.{stage}]"))
     left = limit
@@ -131,11 +131,14 @@ def start(
     return msgspec.structs.replace(ended, limit=f"timeout of {limit:g} s in {whose}") if ended.timed_out else ended
 
 
-def _recorders(commands: tuple[tuple[str, ...], ...], root: Path, cwd: Path, out: Path) -> dict[str, dict[str, str]]:
+def _recorders(
+    commands: tuple[tuple[str, ...], ...], root: Path, cwd: Path, out: Path, python: environment.Environment
+) -> dict[str, dict[str, str]]:
     """The variable that tells the recorder of each of the two commands, by its log, of the file that both write to."""
     reach.begin(out / reach.FILE, commands, cwd)
     without = [root / "build" / "backburn", environment.cache(), ONPATH.parents[1]]
     told = {"file": str(out / reach.FILE), "root": str(root), "without": [*map(str, without)]}
+    told["python"] = os.path.realpath(python.prefix or python.python)
     parts = {"prepare.txt": "prepare", "output.txt": "command"}
     return {log: {"BACKBURN_REACH": json.dumps(told | {"part": part})} for log, part in parts.items()}
 

@@ -20,12 +20,13 @@ def noted(tmp_path):
     (root / "out").mkdir(parents=True)
     (root / "rows.csv").write_text("1,2\n")
 
-    def run(code, *options, env=None, check=True, file="out/seen"):
+    def run(code, *options, env=None, check=True, file="out/seen", **more):
         script = root / "train.py"
         script.write_text(code)
         target = root / file
         target.touch()
         asked = {"file": str(target), "root": str(root), "without": [str(root / "out")], "part": "command"}
+        asked |= more
         given = {"PATH": os.environ["PATH"], "PYTHONPATH": str(training.ONPATH), "HOME": str(tmp_path)}
         given |= {reach.VARIABLE: json.dumps(asked)} | (env or {})
         command = [sys.executable, *options, "train.py"]
@@ -59,7 +60,7 @@ READ = "read rows.csv"
         ("open('new.csv', 'x').close(); open('new.csv')", ["wrote new.csv", "read new.csv"]),
         ("open('rows.csv', 'a').close()", ["wrote rows.csv"]),
         ("import tempfile; tempfile.TemporaryFile(dir='.').close()", []),
-        ("import os; os.rename('rows.csv', 'b.csv')", ["wrote b.csv"]),
+        ("import os; os.rename('rows.csv', 'b.csv')", ["read rows.csv", "wrote b.csv"]),
         ("import os; os.makedirs('out/x', exist_ok=True); os.makedirs('.', exist_ok=True)", []),
         ("import contextlib\nwith contextlib.suppress(OSError): open('more.csv')", ["read more.csv"]),
         ("import os; os.listdir(); os.listdir('.')", ["listed ."]),
@@ -205,3 +206,30 @@ if cost(lambda: sys.audit("unknown")) > 5e-6 or cost(lambda: sys.audit("open", "
     sys.exit("slow")
 """
     assert Path(noted.root, "rows.csv").exists() and noted(code) == [READ]
+
+
+def test_a_python_that_starts_once_it_gave_up_is_probed_all_the_same(noted):
+    """`prepare` may have opened more files than are noted: the command after it is no worse for that."""
+    (noted.root / "sitecustomize.py").write_text("print('of the user')")
+    python = "[sys.executable, '-c', 'print(__import__(\\'sitecustomize\\').__file__)']"
+    code = f"import os, subprocess, sys; os.unlink('out/seen'); done = subprocess.run({python}, capture_output=True)"
+    path = os.pathsep.join([str(training.ONPATH), str(noted.root)])
+    assert noted(f"{code}\nopen('said', 'wb').write(done.stdout + done.stderr)", env={"PYTHONPATH": path}) is None
+    said = (noted.root / "said").read_text()
+    assert said.split() == ["of", "the", "user", f"{noted.root}/sitecustomize.py"]
+
+
+def test_whether_a_package_is_there_may_be_asked(noted):
+    (noted.root / "h5py.py").touch()
+    (noted.root / "lmdb").mkdir()
+    (noted.root / "lmdb" / "__init__.py").write_text("import lmdb.core")
+    (noted.root / "lmdb" / "core.py").touch()
+    ask = "from importlib.util import find_spec, module_from_spec; found = find_spec('NAME')\n"
+    assert "module h5py" not in noted(ask.replace("NAME", "h5py"))
+    lazily = "module = module_from_spec(found); import sys; sys.modules['lmdb'] = module\n"
+    assert "module lmdb.core" in noted(ask.replace("NAME", "lmdb") + lazily + "found.loader.exec_module(module)")
+
+
+def test_another_environment_is_a_program(noted):
+    assert not any(line.startswith("program") for line in noted("", python=reach.here()))
+    assert any(line.startswith("program python") for line in noted("", python="/elsewhere"))

@@ -50,18 +50,26 @@ _HERE = ("", "localhost", "0.0.0.0", "::", "::1", "broadcasthost", os.uname().no
 
 
 def record() -> None:
-    """Begin, where the environment asks for it: `{"file", "root", "without", "part"}`, as JSON."""
+    """Begin, where the environment asks for it: `{"file", "root", "without", "part", "python"}`, as JSON."""
     text = os.environ.get(VARIABLE)
     if text:
         recorder = Recorder(**json.loads(text))
         recorder.begin()
 
 
-class Recorder:
-    """Writes to `file`, which is there. Not noted is what lies in the folders `without`, unless they hold `root`."""
+def here() -> str:
+    """The environment of this Python: its folder, or for one that is no venv the program."""
+    return os.path.realpath(sys.prefix if sys.prefix != sys.base_prefix else sys.executable)
 
-    def __init__(self, file: str, root: str, without: Sequence[str], part: str) -> None:
-        self.file, self.root, self.part = file, root + "/", part
+
+class Recorder:
+    """Writes to `file`, which is there. Not noted is what lies in the folders `without`, unless they hold `root`.
+
+    `python` is the environment (as of `here`) whose packages are known; those of another are not.
+    """
+
+    def __init__(self, file: str, root: str, without: Sequence[str], part: str, python: str = "") -> None:
+        self.file, self.root, self.part, self.python = file, root + "/", part, python
         own = [os.path.dirname(os.__file__), f"{sys.base_exec_prefix}/lib", *without]
         own += [sys.prefix] if sys.prefix != sys.base_prefix else []
         folders = [f"{os.path.abspath(one)}/" for one in (*_SYSTEM, *own)]
@@ -88,7 +96,12 @@ class Recorder:
 
     def begin(self) -> None:
         """Put everything in place, for as long as this process and what it forks live."""
-        self.write("began", self.part)
+        try:
+            self.write("began", self.part)
+            if self.python and self.python != here():  # `uv run`, `conda run`, a path
+                self.write("program", os.path.basename(sys.executable))
+        except OSError:  # another process gave up before this one began
+            return self.give_up()
         sys.meta_path.insert(0, _Sought(self))
         self._watch_variables()
         atexit.register(self.look_at_memory)
@@ -130,9 +143,7 @@ class Recorder:
 
     def note(self, word: str, path: Any) -> None:
         """One file or folder, once."""
-        path = os.fsdecode(path)
-        if path[:1] != "/":
-            path = os.path.join(os.getcwd(), path)
+        path = _absolute(path)
         if (word, path) in self.seen:
             return
         clean = os.path.normpath(path)
@@ -186,7 +197,9 @@ class Recorder:
             self.note("wrote", path)
 
     def renamed(self, source: Any, target: Any, *_: Any) -> None:
-        """`os.rename`, `os.replace`: how files are written atomically."""
+        """`os.rename`, `os.replace`: how files are written atomically, or what was there is moved."""
+        if ("wrote", _absolute(source)) not in self.seen:
+            self.note("read", source)
         self.note("wrote", target)
 
     def loaded(self, module: Any, path: Any, *_: Any) -> None:
@@ -209,11 +222,14 @@ class Recorder:
 
     # Modules and variables
 
-    def sought(self, name: str, path: Iterable[str] | None) -> None:
-        """A module that is being looked for: another that comes to lie before it would be found instead."""
+    def sought(self, name: str, path: Iterable[str] | None, caller: str) -> None:
+        """A module that is being looked for: another that comes to lie before it would be found instead.
+
+        `importlib.util` only asks whether there is one, for `h5py` and others at each start of some libraries.
+        """
         if path is None or not all(map(self.is_left_out, path)):
             self.say("sought", name.rpartition(".")[2])
-        if name in _BLIND:
+        if caller != "importlib.util" and (name in _BLIND or name.partition(".")[0] in _BLIND):
             from importlib.machinery import PathFinder
 
             if PathFinder.find_spec(name, None if path is None else list(path)) is not None:
@@ -295,7 +311,7 @@ class _Sought:
     def find_spec(self, name: str, path: Any = None, target: Any = None) -> None:
         if self.recorder.heard:
             try:
-                self.recorder.sought(name, path)
+                self.recorder.sought(name, path, sys._getframe(2).f_globals.get("__name__", ""))
             except Exception:
                 self.recorder.give_up()
 
@@ -316,6 +332,12 @@ def _mapped() -> set[str]:
         with contextlib.suppress(OSError):  # the listing's own is closed by now
             found.add(os.readlink(f"/proc/self/fd/{number}"))
     return {one for one in found if ".so" not in os.path.basename(one)}
+
+
+def _absolute(path: Any) -> str:
+    """As it is written, from the folder of now."""
+    path = os.fsdecode(path)
+    return str(path if path[:1] == "/" else os.path.join(os.getcwd(), path))
 
 
 def _source(path: str) -> str:
