@@ -184,6 +184,16 @@ def test_an_environment_that_is_found_is_known_by_what_is_installed_there(root, 
     assert len(set(seen)) == len(seen)
 
 
+def test_an_environment_that_prints_as_it_starts_is_known_too(root, tmp_path, monkeypatch):
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", tmp_path / "venv"], check=True)
+    (site,) = (tmp_path / "venv").glob("lib/python3*/site-packages")
+    (site / "loud.pth").write_text("import sys; print('telemetry is on')\n")
+    monkeypatch.setenv("PATH", os.pathsep.join([str(tmp_path / "venv" / "bin"), os.environ["PATH"]]))
+    before = environment.identity(root, "none")
+    (site / "loud.pth").write_text("import sys; print('telemetry is off')\n")
+    assert environment.identity(root, "none") != before
+
+
 # What lies there
 
 

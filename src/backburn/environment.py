@@ -102,7 +102,7 @@ def identity(root: Path, install: str) -> str:
 def _installed(python: Path) -> Iterator[str]:
     """Of each distribution that this Python sees, and of each .pth file, name and digest."""
     _, out, _ = process.capture([str(python), "-c", _SITES], cwd=Path("/"), env=_without_leaks())
-    version, *sites = json.loads(out or b'[""]')
+    version, *sites = json.loads(_answer(out) or '[""]')
     yield version
     for site in map(Path, sites):
         for path in sorted(site.glob("*")):
@@ -110,6 +110,11 @@ def _installed(python: Path) -> Iterator[str]:
             found = b"\0".join(one.read_bytes() for one in files if one.is_file())
             if path.name != "__pycache__":
                 yield f"{site} {path.name} {hashlib.blake2b(found, digest_size=16).hexdigest()}"
+
+
+def _answer(out: bytes) -> str:
+    """The last line: before it may stand what a .pth file or a sitecustomize of that Python prints as it starts."""
+    return out.decode(errors="replace").rstrip().rpartition("\n")[2]
 
 
 # The Python to use
@@ -169,7 +174,7 @@ def _look_at(path: Path) -> _Python | None:
     """None for what is called python but does not answer as one (a pyenv shim with no version chosen)."""
     code, out, _ = process.capture([str(path), "-I", "-c", _PROBE], cwd=Path("/"), env=_without_leaks())
     try:
-        version, implementation, platform, prefix, base = json.loads(out)
+        version, implementation, platform, prefix, base = json.loads(_answer(out))
     except ValueError:
         return None
     identity = f"{implementation} {version} {platform}"
