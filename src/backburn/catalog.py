@@ -48,11 +48,7 @@ class Renderer(Protocol):
 REFERENCED: Mapping[str, Referenced] = {"reproduce": reproduce, "profile": profile}
 REUSED = frozenset({"memorize", "profile"})  # their trainings are not started where nothing that these reach changed
 STAGES: Mapping[str, Stage] = {"hygiene": hygiene, "unit": unit, "memorize": memorize, **REFERENCED}
-FILES: Mapping[str, Renderer] = {
-    "report.html": html,
-    "report.xml": junit,
-    "report.sarif": sarif,
-}  # beside a report.json
+FILES: Mapping[str, Renderer] = {"report.html": html, "report.xml": junit, "report.sarif": sarif}  # by report.json
 RENDERERS: Mapping[str, Renderer] = {
     "terminal": terminal,
     "annotations": annotations,
