@@ -208,6 +208,9 @@ def test_a_bug_of_ours_after_the_verdict_hides_neither_it_nor_the_evidence(proje
     out, err = capfd.readouterr()
     assert "unit: pass" in out and "Traceback" in err
     assert "verdict<<" in outputs.read_text() and "folder<<" in outputs.read_text()
+    assert cli._guarded(["unit", "-C", str(project), "--json"]) == 4
+    out, err = capfd.readouterr()
+    assert "unit: pass" in err and json.loads(out)["exit-code"] == 4
 
 
 @pytest.fixture

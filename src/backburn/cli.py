@@ -307,8 +307,6 @@ def _concluded(report: Report, path: Path, actions: Actions, *, as_json: bool, w
 
 def _publish(report: Report, path: Path, actions: Actions, *, as_json: bool, warned: bool) -> None:
     """To stdout (or, beside a JSON document, stderr), the annotations, the summary and the step's outputs."""
-    if as_json:
-        _print_json(_document(report))
     stream = sys.stderr if as_json else sys.stdout
     look = Look(
         width=min(140, shutil.get_terminal_size((100, 24)).columns),
@@ -324,6 +322,8 @@ def _publish(report: Report, path: Path, actions: Actions, *, as_json: bool, war
         actions.write_outputs(_outputs(report, path))
         click.echo(catalog.RENDERERS["annotations"].render([report], look), file=stream)
         actions.write_summary(catalog.RENDERERS["summary"].render([report], look))
+    if as_json:  # last: what ends us before prints a document too, and two are none
+        _print_json(_document(report))
 
 
 def _print_json(document: dict[str, Any]) -> None:
