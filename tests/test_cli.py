@@ -278,6 +278,12 @@ def test_a_page_that_cannot_be_written_leaves_the_verdict(project):
     assert done.stdout.splitlines()[-1] == "  Next: nothing to mend. Report: build/backburn/unit/report.json"
 
 
+def test_an_install_without_the_toolkit_says_what_it_lacks(monkeypatch, capsys):
+    monkeypatch.setattr(cli.toolkit, "place", lambda: None)
+    assert cli._guarded(["toolkit"]) == 2
+    assert "without its actions and its template\n  Install its wheel" in capsys.readouterr().err
+
+
 def test_report_tells_what_the_stages_said_and_judges_nothing(project):
     assert backburn("report", cwd=project).returncode == 2
     (project / "test_one.py").write_text("def test_one():\n    print('::error::forged')\n    assert 1 == 2\n")

@@ -266,7 +266,8 @@ def where() -> int:
     A folder, or a zip; cookiecutter takes either: cookiecutter "$(backburn toolkit)" --directory templates/project
     """
     if (place := toolkit.place()) is None:
-        raise UserError("this backburn was installed without them", hint="Install its wheel: pip install backburn")
+        said = "this backburn was installed without its actions and its template"
+        raise UserError(said, hint="Install its wheel: pip install backburn")
     click.echo(place)
     return 0
 
