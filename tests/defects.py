@@ -354,7 +354,7 @@ RUNS = (
     Run(workflow="nightly", defects=("a loss that is summed",)),
     Run(workflow="nightly", defects=("weights that start too large", "more padding")),
     Run(workflow="nightly", defects=("half a batch",)),
-    Run(workflow="nightly", defects=("a doubled forward",), quick=True),
+    Run(workflow="nightly", defects=("a doubled forward",)),
     Run(workflow="nightly", defects=("no_grad lost in validation",)),
     Run(workflow="nightly", defects=("a forward at random", "a reference that used CUDA")),
     Run(workflow="nightly", defects=("references of another machine",)),

@@ -470,6 +470,7 @@ def door(*words, cwd, **env):
     return child.returncode, out, error
 
 
+@pytest.mark.slow
 def test_a_blessed_training_passes_and_a_changed_one_fails(real):
     code, out, error = door("bless", "reproduce", "--reason", "the first", cwd=real)
     assert (code, error) == (0, "")

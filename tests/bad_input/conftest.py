@@ -1,8 +1,10 @@
 """A small real project, the real command line in it, and what every call must leave behind, good or bad."""
 
 import fcntl
+import functools
 import json
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -46,7 +48,8 @@ class Project:
             self.plant(out)
         command = [*before, sys.executable, "-m", "backburn", *words]
         streams = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "encoding": "utf-8", "errors": "replace"}
-        return subprocess.Popen(command, cwd=cwd or self.root, env=self.environ(**env), **streams)
+        hears = functools.partial(signal.signal, signal.SIGHUP, signal.SIG_DFL)  # a test session may run under nohup
+        return subprocess.Popen(command, cwd=cwd or self.root, env=self.environ(**env), preexec_fn=hears, **streams)
 
     def plant(self, out):
         (out / "net").mkdir(parents=True, exist_ok=True)

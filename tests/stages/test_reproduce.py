@@ -652,6 +652,7 @@ def test_a_real_defect_that_no_setting_tells_fails_by_its_curve(project):
     )
 
 
+@pytest.mark.slow
 def test_a_real_training_that_is_not_done_in_time_is_unjudged(project):
     outcome = judged(real(project[0], "0.0", timeout=Seconds(30)))["training-ran"]
     assert (
