@@ -103,6 +103,7 @@ def write(top, how="fork", sign=1):
         "net/data/index.db": "",
         "net/data/images/one.png": "one",
         "net/data/images/two.png": "two",
+        "net/data/images/README.md": "Two images.",
         "net/data/rows.csv": "\n".join(f"{i % 7 - 3},{i % 5 - 2},{i % 3 - 1}" for i in range(64)),
     }
     for name, content in files.items():
@@ -170,6 +171,7 @@ def test_the_training_was_sound_and_new(trained):
         ("src/net/export.py", "never = 'imported'"),
         ("src/net/more.py", "never = 'imported'"),
         ("../another/package.py", "never = 'imported'"),
+        ("data/images/README.md", "Other words."),  # in a listed folder
         ("cache/rows.txt", "64"),  # its own, left by an earlier run
         ("cache/more.txt", "64"),
         ("build/lib/net/model.py", "x = 1"),
@@ -276,6 +278,7 @@ def noted(tmp_path):
         (tmp_path / reach.FILE).write_text(text)
         return reach.reached(tmp_path, tmp_path, tmp_path, since)
 
+    reached.root = tmp_path
     return reached
 
 
@@ -331,6 +334,17 @@ def test_what_it_wrote_first_is_its_own_and_what_it_read_first_is_not(noted, tmp
     assert set(noted(*lines).files) == {"net.py", "b"}
 
 
+def test_a_checkout_beside_the_repository_is_another_for_another_checkout(tmp_path):
+    """Two working folders, each with its own two repositories."""
+    for name in ("one", "two"):
+        (tmp_path / name / "lib").mkdir(parents=True)
+        (tmp_path / name / "lib" / "lib.py").write_text(name)
+    looks = [reach.Look(root=tmp_path / name / "net", top=tmp_path / name / "net") for name in ("one", "two")]
+    kept = looks[0].name(str(tmp_path / "one" / "lib" / "lib.py"))
+    assert looks[1].path(kept) == str(tmp_path / "two" / "lib" / "lib.py")
+    assert looks[0].name("/data/mnist") == "/data/mnist"
+
+
 def test_a_folder_that_holds_the_project_is_not_its_own(noted):
     assert set(noted("wrote ROOT", "wrote /").files) == {"net.py"}
 
@@ -346,7 +360,7 @@ def test_too_much_is_not_looked_at(noted, tmp_path, monkeypatch):
 
 def test_of_a_data_set_elsewhere_size_and_time_count(tmp_path, monkeypatch):
     monkeypatch.setattr(reach, "_SMALL", 3)
-    top, other = tmp_path / "repo", tmp_path / "data"
+    top, other = tmp_path / "work" / "repo", tmp_path / "data"
     other.mkdir()
     for name in ("large", "small"):
         (other / name).write_text(name[:1] * (9 if name == "large" else 3))
@@ -389,3 +403,15 @@ def test_what_is_of_one_run_or_terminal_is_no_difference(noted, monkeypatch):
     monkeypatch.setenv("DATA", "secret-word")
     assert noted(*lines).variables != before and noted("variable *").variables != everything
     assert "secret-word" not in str(noted(*lines))
+
+
+def test_a_variable_may_be_a_secret_and_its_digest_is_no_way_to_guess_it(noted, monkeypatch):
+    monkeypatch.setenv("PASSWORD", "hunter2")
+    one = noted("variable PASSWORD", "variable *")
+    assert {len(value) for value in one.variables.values()} == {6}  # very many words have the same
+    look = reach.Look(root=noted.root, top=noted.root)
+    assert reach.differs(one, look) == ""
+    monkeypatch.setenv("PASSWORD", "hunter3")
+    assert reach.differs(one, look) == "the variable PASSWORD"
+    monkeypatch.delenv("PASSWORD")
+    assert reach.differs(one, look) == "the variable PASSWORD"

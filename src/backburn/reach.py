@@ -23,6 +23,8 @@ _FILES = 50_000
 _UNSEEN = ("network", "module", "program", "lost")
 _SHELLS = {"sh", "bash", "dash", "zsh", "fish", "make", "just", "env", "docker", "podman", "singularity", "apptainer"}
 _SUFFIXES = (".py", ".pyc", ".so", ".pyd")
+_PROSE = (".md", ".rst")  # read by Python if at all, and then a file like others
+_SHORT = 6  # hex digits of a variable's digest: nobody can tell which of very many words it was
 # Of a run, a terminal or a step, and no business of a training; PATH and VIRTUAL_ENV are the environment's.
 _PASSING = re.compile(
     r"(?:ACTIONS|BACKBURN|GITHUB|INPUT|PYTEST|RUNNER|SSH|SYSTEMD|TERM|VSCODE)_.*|"
@@ -159,8 +161,8 @@ class Look:
     started: float = field(default_factory=time.monotonic)
 
     def name(self, path: str) -> str:
-        """As it is kept: another checkout of the same project lies elsewhere."""
-        return os.path.relpath(path, self.root) if Path(path).is_relative_to(self.top) else path
+        """As it is kept: another checkout of the same project, and of those beside it, lies elsewhere."""
+        return os.path.relpath(path, self.root) if Path(path).is_relative_to(self.top.parent) else path
 
     def path(self, name: str) -> str:
         """The other way round."""
@@ -209,7 +211,7 @@ class Look:
         for name in names:
             if name not in (".git", "__pycache__"):
                 self._take(0)
-                yield f"{name} {_about(os.path.join(path, name), inside)}"
+                yield name if name.endswith(_PROSE) else f"{name} {_about(os.path.join(path, name), inside)}"
 
 
 def _about(path: str, inside: bool) -> str:
@@ -230,10 +232,10 @@ def _importable(path: str, names: Sequence[str], sought: frozenset[str]) -> Iter
 
 
 def _variable(name: str, environ: Mapping[str, str] = os.environ) -> str:
-    """Digest of its value, which may be a secret: a key's, shortened. `*`: of all that are no single run's."""
-    if name == "*":
-        return _digest("\n".join(f"{one}={value}" for one, value in sorted(environ.items()) if not _is_passing(one)))
-    return "" if _is_passing(name) or name not in environ else _digest(environ[name])
+    """Digest of its value, short since that may be a secret. `*`: of all that are no single run's."""
+    names = sorted(environ) if name == "*" else [name] if name in environ else []
+    text = "\n".join(f"{one}={environ[one]}" for one in names if not _is_passing(one))
+    return _digest(text)[:_SHORT] if text else ""
 
 
 def _is_passing(name: str) -> bool:

@@ -80,6 +80,8 @@ READ = "read rows.csv"
         ("import os; os.system('true')", ["program sh"]),
         ("import os; os.execvp('true', ['true'])", ["program true"]),
         ("import subprocess; subprocess.run(['git', '--version'])", []),
+        ("import subprocess, sys; sys.audit('subprocess.Popen', None, ['openssl', 'sha512', 'a.h'], None, None)", []),
+        ("import sys; sys.audit('subprocess.Popen', None, ['openssl', 'enc'], None, None)", ["program openssl"]),
         ("import socket; socket.getaddrinfo('localhost', 80); socket.getaddrinfo(None, 80)", []),
         ("import socket; s = socket.socket(); s.settimeout(1); s.connect_ex(('127.0.0.1', 9))", []),
         (
@@ -178,6 +180,8 @@ def test_a_data_set_of_very_many_files_is_not_noted(noted):
         ((), "/elsewhere/lib/python3.11/site-packages/torch/nn.py", True),
         ((), "/repo/src/net.egg-info/PKG-INFO", True),
         ((), "/etc/hosts", True),
+        ((), "/tmp/torchinductor_me/fxgraph/gu/fgu", True),
+        ((), "/home/me/.triton/cache/A/kernel.cubin", True),
         ((), os.__file__, True),
         (("/repo/build/backburn",), "/repo/build/backburn/memorize", True),
         (("/repo/build/backburn",), "/repo/build/backburn2", False),
@@ -228,6 +232,13 @@ def test_whether_a_package_is_there_may_be_asked(noted):
     assert "module h5py" not in noted(ask.replace("NAME", "h5py"))
     lazily = "module = module_from_spec(found); import sys; sys.modules['lmdb'] = module\n"
     assert "module lmdb.core" in noted(ask.replace("NAME", "lmdb") + lazily + "found.loader.exec_module(module)")
+
+
+def test_packages_that_a_project_brings_along_are_no_environments(noted):
+    (noted.root.parent / "team" / "site-packages").mkdir(parents=True)
+    (noted.root.parent / "team" / "site-packages" / "team.py").touch()
+    path = os.pathsep.join([str(training.ONPATH), "../team/site-packages"])
+    assert f"read {noted.root.parent}/team/site-packages/team.py" in noted("import team", env={"PYTHONPATH": path})
 
 
 def test_another_environment_is_a_program(noted):

@@ -19,6 +19,7 @@ VARIABLE = "BACKBURN_REACH"
 _MOST = 20_000  # lines of one process; a data set of more files is not looked after
 _SYSTEM = ("/proc", "/sys", "/dev", "/etc", "/lib", "/lib64", "/usr/lib", "/usr/lib64")
 _NOT_OURS = ("/.git/", "/site-packages/", "/dist-packages/", ".dist-info/", ".egg-info/")  # the environment's, git's
+_COMPILED = ("/torchinductor_", "/.triton/cache/")  # by torch.compile, under the digest of what it was compiled from
 _NOT_READ = os.O_WRONLY | os.O_TRUNC | os.O_EXCL
 # Packages that read files or the network by code that no audit hook sees.
 _BLIND = frozenset(
@@ -28,9 +29,12 @@ _BLIND = frozenset(
     soundfile streaming tables tensorflow tensorstore tokenizers torchaudio torchcodec uvloop vtk""".split()
 )
 # Programs that say something of the machine or of git, or compile what was seen already.
-_HARMLESS = frozenset(
-    """c++ cc clang clang++ g++ gcc git hostname ld ldconfig lscpu ninja nvcc nvidia-smi objdump ptxas rocm-smi
+_HARMLESS = (
+    frozenset(
+        """c++ cc clang clang++ g++ gcc git hostname ld ldconfig lscpu ninja nvcc nvidia-smi objdump ptxas rocm-smi
     rocminfo uname""".split()
+    )
+    | {"openssl sha512"}
 )
 _PYTHON = re.compile(r"python[\d.]*$")
 _ALONE = re.compile(r"-[A-Za-z]*[EIS]")  # options of Python that leave PYTHONPATH or sitecustomize out
@@ -74,6 +78,8 @@ class Recorder:
         own += [sys.prefix] if sys.prefix != sys.base_prefix else []
         folders = [f"{os.path.abspath(one)}/" for one in (*_SYSTEM, *own)]
         self.without = tuple(one for one in folders if not self.root.startswith(one))
+        given = os.environ.get("PYTHONPATH", "").split(os.pathsep)
+        self.given = tuple(f"{os.path.abspath(one)}/" for one in given if one.rstrip("/").endswith("-packages"))
         self.seen: set[tuple[str, str]] = set()
         self.variables: set[str] = set()
         self.heard: dict[str, Callable[..., None]] = {
@@ -160,10 +166,10 @@ class Recorder:
     def is_left_out(self, path: str) -> bool:
         """Whether it belongs to the machine, to an environment, to git or to us."""
         path += "/"
-        if path.startswith(self.without):
-            return True
+        if path.startswith((*self.without, *self.given)):
+            return path.startswith(self.without)
         below = path[len(self.root) - 1 :] if path.startswith(self.root) else path
-        return any(one in below for one in _NOT_OURS)
+        return any(one in below for one in (*_NOT_OURS, *_COMPILED))
 
     def say(self, word: str, what: str) -> None:
         """Something that is no path, once."""
@@ -290,7 +296,9 @@ class Recorder:
         name = os.path.basename(os.fsdecode(program or words[0]))
         inside = env is None or VARIABLE in env or os.fsencode(VARIABLE) in env
         options = words[1 : next((i for i, one in enumerate(words) if i and one[:1] != "-"), len(words))]
-        if name not in _HARMLESS and not (_PYTHON.match(name) and inside and not any(map(_ALONE.match, options))):
+        if _HARMLESS & {name, " ".join([name, *words[1:2]])}:
+            return
+        if not (_PYTHON.match(name) and inside and not any(map(_ALONE.match, options))):
             self.say("program", name)
 
     def replaced(self, path: Any, args: Any, env: Any = None) -> None:
