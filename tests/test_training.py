@@ -215,6 +215,14 @@ def test_a_bad_end_is_a_finding(given):
     assert (found.level.value, found.file, found.line, found.detail) == ("error", "a.py", 3, "the end")
 
 
+@pytest.mark.parametrize(
+    ("source", "hint"), [("import nowhere", "missing from the project's requirements"), ("raise SystemExit(1)", "")]
+)
+def test_a_package_that_is_not_there_is_told_where_packages_come_from(tmp_path, source, hint):
+    found = training.fault(start(tmp_path, source), reached=False, whole=False)
+    assert hint in found.hint and bool(hint) == bool(found.hint)
+
+
 @pytest.mark.parametrize("given", [{"code": 1, "lacking": "the disk is full"}, {"code": 0}])
 def test_what_is_nobodys_fault_is_unjudged(given):
     with pytest.raises(Unjudged, match="the disk is full|no Trainer.fit"):

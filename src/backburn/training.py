@@ -207,6 +207,10 @@ def expect_gpu(ended: str, device: str, *, required: bool, rehearsed: bool) -> N
         raise Unjudged('a GPU is required and there is one, but the Trainer asks for accelerator="cpu"')
 
 
+_NO_MODULE = (
+    'Is it misspelt, or missing from the project\'s requirements? With install = "none" an earlier step has to install'
+    " it, for the python on PATH."
+)
 _UNSEEN = (
     "The probe travels by PYTHONPATH: `python -I` or `-E`, sudo and a container drop it. Does the command call"
     " Trainer.fit of lightning or pytorch_lightning (2.4 or later), in this environment?"
@@ -222,7 +226,8 @@ def _said(ended: Ended) -> str:
 
 
 def _at(ended: Ended, message: str) -> Finding:
-    return Finding(message=message, file=ended.file, line=ended.line, detail=ended.tail)
+    hint = _NO_MODULE if "No module named" in ended.message else ""
+    return Finding(message=message, file=ended.file, line=ended.line, hint=hint, detail=ended.tail)
 
 
 def _quiet(scratch: Path) -> dict[str, str]:
