@@ -80,6 +80,10 @@ READ = "read rows.csv"
         ("import os; os.system('true')", ["program sh"]),
         ("import os; os.execvp('true', ['true'])", ["program true"]),
         ("import subprocess; subprocess.run(['git', '--version'])", []),
+        (
+            "import sys; sys.audit('subprocess.Popen', None, ['git', '-C', 'd', 'lfs', 'pull'], None, None)",
+            ["program git"],
+        ),
         ("import subprocess, sys; sys.audit('subprocess.Popen', None, ['openssl', 'sha512', 'a.h'], None, None)", []),
         ("import sys; sys.audit('subprocess.Popen', None, ['openssl', 'enc'], None, None)", ["program openssl"]),
         ("import socket; socket.getaddrinfo('localhost', 80); socket.getaddrinfo(None, 80)", []),

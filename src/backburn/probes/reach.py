@@ -36,6 +36,7 @@ _HARMLESS = (
     )
     | {"openssl sha512"}
 )
+_FETCHES = frozenset({"annex", "clone", "fetch", "lfs", "pull", "submodule"})  # git, from beyond this machine
 _PYTHON = re.compile(r"python[\d.]*$")
 _ALONE = re.compile(r"-[A-Za-z]*[EIS]")  # options of Python that leave PYTHONPATH or sitecustomize out
 _METADATA = ("importlib.metadata", "importlib_metadata", "pkg_resources", "site")
@@ -296,7 +297,7 @@ class Recorder:
         name = os.path.basename(os.fsdecode(program or words[0]))
         inside = env is None or VARIABLE in env or os.fsencode(VARIABLE) in env
         options = words[1 : next((i for i, one in enumerate(words) if i and one[:1] != "-"), len(words))]
-        if _HARMLESS & {name, " ".join([name, *words[1:2]])}:
+        if _HARMLESS & {name, " ".join([name, *words[1:2]])} and not (name == "git" and _FETCHES & {*words}):
             return
         if not (_PYTHON.match(name) and inside and not any(map(_ALONE.match, options))):
             self.say("program", name)
