@@ -194,10 +194,10 @@ def _check_names(table: Mapping[str, Any], schemas: Mapping[str, type[msgspec.St
     for entry in table.get("allow", []):
         stage, where = str(entry.get("check", "")).partition("/")[0], f"{FILE}: [[tool.backburn.allow]]"
         if "check" in entry and stage not in schemas:
-            raise UserError(f"no stage is called {stage!r}", where=where, hint=_nearest(stage, schemas))
+            raise UserError(f"no stage is called {stage!r}", where=where, hint=nearest(stage, schemas))
         if entry.get("training", "") not in ("", *trainings):
             training = str(entry["training"])
-            raise UserError(f"no training is called {training!r}", where=where, hint=_nearest(training, trainings))
+            raise UserError(f"no training is called {training!r}", where=where, hint=nearest(training, trainings))
 
 
 _EXAMPLE = 'For example: command = "python -m digits.train fit"'
@@ -214,7 +214,7 @@ def chosen(settings: Settings, names: Sequence[str]) -> tuple[str, ...]:
         )
     for name in names:
         if name not in settings.trainings:
-            raise UserError(f"no training is called {name!r}", where=FILE, hint=_nearest(name, settings.trainings))
+            raise UserError(f"no training is called {name!r}", where=FILE, hint=nearest(name, settings.trainings))
     return tuple(dict.fromkeys(names)) or tuple(settings.trainings)  # named twice, it would find its own evidence
 
 
@@ -269,10 +269,11 @@ def _keys(schema: type[msgspec.Struct]) -> set[str]:
 def _unknown(table: Mapping[str, Any], known: set[str], where: str) -> Iterator[str]:
     for key in table:
         if key not in known:
-            yield f"{FILE}: {where} {key}: unknown key. {_nearest(key, known)}"
+            yield f"{FILE}: {where} {key}: unknown key. {nearest(key, known)}"
 
 
-def _nearest(key: str, known: Mapping[str, Any] | set[str]) -> str:
+def nearest(key: str, known: Mapping[str, Any] | set[str]) -> str:
+    """What a person who wrote `key` may have meant, as the hint of an error."""
     close = difflib.get_close_matches(key, list(known), n=1)
     return f"Did you mean {close[0]!r}?" if close else f"Known: {', '.join(sorted(known)) or 'none'}."
 
@@ -294,7 +295,7 @@ def _with(given: Mapping[str, Any], table: Mapping[str, Any], schema: type[S], n
     keys = {field.name: field.encode_name for field in msgspec.structs.fields(schema)}
     for key in given:
         if key not in keys:
-            raise UserError(f"{name} has no {key!r}", hint=_nearest(key, {*keys} - NOT_IN_FILE))
+            raise UserError(f"{name} has no {key!r}", hint=nearest(key, {*keys} - NOT_IN_FILE))
     try:
         return _convert({**table, **{keys[key]: value for key, value in given.items()}}, schema, "")
     except UserError as error:

@@ -131,7 +131,20 @@ def _found(folder: Path) -> tuple[Path, Path]:
 
 
 def _settings(root: Path) -> config.Settings:
-    return config.load(root, {key: one.Config for key, one in catalog.STAGES.items()})
+    settings = config.load(root, {key: one.Config for key, one in catalog.STAGES.items()})
+    for one in settings.allow:
+        _expect_check(one.check)
+    return settings
+
+
+def _expect_check(name: str) -> None:
+    """Raise UserError for a check that no stage has: what was meant to be allowed would fail."""
+    stage = name.partition("/")[0]
+    checks = catalog.STAGES[stage].CHECKS
+    known = {f"{stage}/{name_of(one)}" for one in checks if not isinstance(one, Generated)}
+    if name not in known and len(known) == len(checks):  # what evidence generates has any name
+        where = f"{config.FILE}: [[tool.backburn.allow]]"
+        raise UserError(f"no check is called {name!r}", where=where, hint=config.nearest(name, known))
 
 
 def judge(stage: catalog.Stage, name: str, seen: Any, settings: Any, training: str = "") -> tuple[Outcome, ...]:

@@ -7,6 +7,7 @@ from .conftest import PYPROJECT, commit
 NET = "[tool.backburn.trainings.net]\n"
 ARGS = PYPROJECT + "[tool.backburn.trainings.net.memorize]\nargs = "
 MEMORIZE = PYPROJECT + "[tool.backburn.memorize]\n"
+ALLOW = "[[tool.backburn.allow]]\ncheck = 'memorize/los-falls'\nreason = 'x'\n"
 
 ROWS = {
     "empty": ("", "no training is declared", "Add a table such as:"),
@@ -34,6 +35,7 @@ ROWS = {
     "huge seed": (MEMORIZE + f"seed = {10**30}\n", "seed must be at least 0 and below 2**32", "memorize]"),
     "install": (PYPROJECT.replace("none", "docker"), "install is 'docker', expected one of", '"none"'),
     "no stage": (PYPROJECT + "[[tool.backburn.allow]]\ncheck = 3\nreason = 'x'\n", "no stage is called '3'", "Known:"),
+    "no check": (PYPROJECT + ALLOW, "no check is called 'memorize/los-falls'", "Did you mean 'memorize/loss-falls'?"),
     "byte-order mark": (b"\xef\xbb\xbf" + PYPROJECT.encode(), "at line 1, column 1", "without a byte-order mark"),
     "UTF-16": (PYPROJECT.encode("utf-16"), "can't decode byte 0xff", "as UTF-8 without a byte-order mark"),
     "Latin-1": (PYPROJECT.encode() + b"# \xe9\n", "can't decode byte 0xe9", "Mend the file; nothing was run."),
