@@ -300,7 +300,7 @@ def test_a_name_that_no_json_holds_is_not_kept(noted, tmp_path, name):
 
 @pytest.mark.parametrize("sign", ["\u2028", "\x0c", "\x85", "\r"])
 def test_a_sign_that_ends_a_line_elsewhere_is_part_of_a_name(noted, sign):
-    assert f"a{sign}b.txt" in noted(f"read ROOT/a{sign}b.txt").files
+    assert f"a{sign}b.txt" in noted(f"missed ROOT/a{sign}b.txt").files
 
 
 def test_no_recorder_no_evidence(noted, tmp_path):
@@ -324,6 +324,14 @@ def test_what_was_changed_meanwhile_is_not_known(noted, tmp_path):
     assert noted("read ROOT/rows.csv").files["rows.csv"]
     with pytest.raises(reach.Unseen, match="changed while it was trained"):
         noted("read ROOT/rows.csv", since=time.time() - 60)
+
+
+def test_what_was_read_and_is_gone_is_not_known(noted):
+    assert noted("missed ROOT/more.csv", "read /tmp/gone").files["more.csv"] == "absent"
+    with pytest.raises(reach.Unseen, match="gone.csv was removed while it was trained"):
+        noted("read ROOT/gone.csv")
+    assert noted("wrote ROOT/gone.csv", "read ROOT/gone.csv").files.keys() == {"net.py"}
+    assert "new.csv" in noted("missed ROOT/new.csv", "wrote ROOT/new.csv").files  # it asked before it wrote
 
 
 def test_what_it_wrote_first_is_its_own_and_what_it_read_first_is_not(noted, tmp_path):

@@ -90,12 +90,12 @@ def reached(out: Path, root: Path, top: Path, since: float) -> Reached:
     sought = frozenset(noted.get("sought", ()))
     found = {
         word: [one for one in noted.get(word, ()) if not _is_below(one, wrote)]
-        for word in ("read", "listed", "searched")
+        for word in ("read", "missed", "listed", "searched")
     }
     if not any(Path(path).is_relative_to(root) for path in found["read"]):
         raise Unseen("nothing of the project was read")
     return Reached(
-        files={look.name(path): look.file(path) for path in found["read"]},
+        files={look.name(path): look.file(path) for path in (*found["missed"], *map(look.there, found["read"]))},
         folders={look.name(path): look.folder(path, wrote) for path in found["listed"]},
         modules={look.name(path): look.folder(path, wrote, sought) for path in found["searched"]},
         variables={name: _variable(name) for name in noted.get("variable", ())},
@@ -121,8 +121,8 @@ def _read(file: Path, part: str, noted: dict[str, dict[str, None]]) -> None:
     for word, _, what in (line.partition(" ") for line in dict.fromkeys(lines)):
         if word in _UNSEEN:
             raise Unseen(f"{word} {what}")
-        other = {"read": "wrote", "wrote": "read"}.get(word, "")
-        if what not in noted.get(other, ()):
+        others = {"read": ("wrote",), "missed": ("wrote",), "wrote": ("read", "missed")}.get(word, ())
+        if not any(what in noted.get(other, ()) for other in others):
             noted.setdefault(word, {})[what] = None
 
 
@@ -173,6 +173,12 @@ class Look:
         if path not in self.seen:
             self.seen[path] = self._file(path)
         return self.seen[path]
+
+    def there(self, path: str) -> str:
+        """The path itself. Raises Unseen for what was read in the repository and is gone."""
+        if Path(path).is_relative_to(self.top) and self.file(path) == "absent":
+            raise Unseen(f"{path} was removed while it was trained")
+        return path
 
     def _file(self, path: str) -> str:
         process.tell("comparing what the training reaches", time.monotonic() - self.started)

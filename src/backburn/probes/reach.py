@@ -160,7 +160,7 @@ class Recorder:
             return self.give_up()
         self.seen.add((word, path))
         if "/__pycache__/" not in f"{clean}/":
-            self.write(word, clean)
+            self.write("missed" if word == "read" and not os.path.exists(path) else word, clean)
         elif word == "read":
             self.write(word, _source(clean))
 
