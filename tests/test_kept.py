@@ -61,7 +61,7 @@ def test_what_is_kept_is_found_and_says_of_when_it_is(root):
     (path,) = keep(where, loss=float("nan"))
     found, _ = where.find()
     assert found.evidence == {"loss": "nan"} and found.reached.files.keys() == {"train.py"}
-    assert str(found) == f"commit 1a2b3c4 ({found.date})" and time.strftime("%Y-%m") in found.date
+    assert str(found) == f"{found.date} UTC, when commit 1a2b3c4 was trained" and time.strftime("%Y-%m") in found.date
     assert json.loads(path.read_text())["kind"] == "kept"
     assert "with changes" in str(msgspec.structs.replace(found, commit="1a2b3c4d+"))
     (root / "train.py").write_text("x = 2\n")

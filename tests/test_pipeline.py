@@ -334,7 +334,7 @@ def test_the_last_verdict_comes_again_with_its_evidence_and_its_commit(reusing, 
     assert (again.verdict, again.figures, again.outcomes[1:]) == (first.verdict, first.figures, first.outcomes)
     (note,) = again.outcomes[0].findings
     assert (again.outcomes[0].check, note.level) == ("toy/gather", Level.NOTICE)
-    assert f"has changed since commit {first.commit[:7]}" in note.message and "--force" in note.hint
+    assert f", when commit {first.commit[:7]}" in note.message and "--force" in note.hint
     folder = reusing.root / "build" / "backburn" / "toy" / "net"
     assert evidence.load(folder / "evidence.json", Evidence) == Evidence(loss=loss)
     assert references.load(folder / "candidate.json").commit == first.commit != again.commit

@@ -45,6 +45,8 @@ class Rows(Dataset):
 
 if __name__ == "__main__":
     settings = yaml.safe_load(Path("net.yaml").read_text())
+    assert not os.path.exists("conf/local.yaml") and not Path(".env").is_file() and not os.path.exists("made")
+    Path("made").touch()
     for name in ("data/more.csv", "data/images/one.png"):
         if Path(name).parent.exists():
             try:
@@ -174,6 +176,7 @@ def test_the_training_was_sound_and_new(trained):
         ("data/images/README.md", "Other words."),  # in a listed folder
         ("cache/rows.txt", "64"),  # its own, left by an earlier run
         ("cache/more.txt", "64"),
+        ("made", "64"),
         ("build/lib/net/model.py", "x = 1"),
     ],
 )
@@ -199,6 +202,8 @@ def test_what_it_does_not_reach_changes_nothing(project, path, content):
         ("data/images/three.png", "three", "what is in data/images"),
         ("data/images/two.png", "another size", "what is in data/images"),  # listed, not opened by Python
         ("data/more.csv", "", "data/more.csv"),  # looked for, and absent
+        ("conf/local.yaml", "", "conf/local.yaml"),  # only asked for, and absent
+        (".env", "", ".env"),
     ],
 )
 def test_what_it_reaches_does(project, path, content, why):
@@ -331,6 +336,8 @@ def test_what_was_read_and_is_gone_is_not_known(noted):
     with pytest.raises(reach.Unseen, match="gone.csv was removed while it was trained"):
         noted("read ROOT/gone.csv")
     assert noted("wrote ROOT/gone.csv", "read ROOT/gone.csv").files.keys() == {"net.py"}
+    assert noted("asked ROOT/more.csv").files["more.csv"] == "absent"
+    assert noted("asked ROOT/net.py", "asked ROOT/out/a", "wrote ROOT/out").files.keys() == {"net.py"}
     assert "new.csv" in noted("missed ROOT/new.csv", "wrote ROOT/new.csv").files  # it asked before it wrote
 
 

@@ -46,9 +46,9 @@ class Kept(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     schema: int = 1
 
     def __str__(self) -> str:
-        """`commit 1a2b3c4 (2026-11-20 14:02)`."""
+        """`2026-11-20 14:02 UTC, when commit 1a2b3c4 was trained`."""
         dirty = " with changes" if self.commit.endswith("+") else ""
-        return f"{f'commit {self.commit[:7]}{dirty}' if self.commit else 'a run'} ({self.date})"
+        return f"{self.date} UTC" + (f", when commit {self.commit[:7]}{dirty} was trained" if self.commit else "")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -198,7 +198,7 @@ def _again(task: _Task, say: Callable[[str], None]) -> _Part | None:
         seen = evidence.convert(one.evidence, task.stage.Evidence, "kept evidence")
     except UserError:  # not written by us
         return None
-    message = f"nothing that this training reaches has changed since {one}: that run's evidence is judged"
+    message = f"nothing that this training reaches has changed since {one}: that evidence is judged"
     hint = "Nothing was trained; `--force` trains."
     note = Finding(message=message, level=Level.NOTICE, hint=hint)
     part = _concluded(task, seen, one.commit, one.date[:10])

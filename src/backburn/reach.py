@@ -90,12 +90,15 @@ def reached(out: Path, root: Path, top: Path, since: float) -> Reached:
     sought = frozenset(noted.get("sought", ()))
     found = {
         word: [one for one in noted.get(word, ()) if not _is_below(one, wrote)]
-        for word in ("read", "missed", "listed", "searched")
+        for word in ("read", "missed", "asked", "listed", "searched")
     }
+    asked = [one for one in found["asked"] if not os.path.lexists(one)]  # what is there now it made itself
     if not any(Path(path).is_relative_to(root) for path in found["read"]):
         raise Unseen("nothing of the project was read")
     return Reached(
-        files={look.name(path): look.file(path) for path in (*found["missed"], *map(look.there, found["read"]))},
+        files={
+            look.name(path): look.file(path) for path in (*asked, *found["missed"], *map(look.there, found["read"]))
+        },
         folders={look.name(path): look.folder(path, wrote) for path in found["listed"]},
         modules={look.name(path): look.folder(path, wrote, sought) for path in found["searched"]},
         variables={name: _variable(name) for name in noted.get("variable", ())},

@@ -44,6 +44,8 @@ def noted(tmp_path):
 
 
 READ = "read rows.csv"
+ASK = ("os.path.exists('a')", "os.path.isfile(b'b')", "os.path.isdir('c')")
+ASKED = ["asked a", "asked b", "asked c"]
 
 
 @pytest.mark.parametrize(
@@ -68,6 +70,15 @@ READ = "read rows.csv"
         ("import os; list(os.walk('.'))", ["listed ."]),
         ("import os; os.listdir(os.open('.', os.O_RDONLY))", ["read .", "listed ."]),
         ("import importlib.metadata as one; list(one.distributions())", []),
+        ("import os; os.path.exists('a'); os.path.isfile(b'b'); os.path.isdir('c'); os.path.exists('.')", ASKED),
+        (
+            "from pathlib import Path; [Path('a').exists(), Path('b').is_file(), Path('c').is_dir(), Path().exists()]",
+            ASKED,
+        ),
+        (
+            (f"import os; {'; '.join(ASK)}; os.path.exists('.')", ASKED),
+            [],
+        ),
         ("import sqlite3; sqlite3.connect('a.db'); sqlite3.connect(':memory:')", ["missed a.db"]),
         ("import sqlite3; sqlite3.connect('file:a.db?mode=rwc', uri=True)", ["missed a.db"]),
         ("open('/proc/self/status'); open('out/mine', 'w'); open('/dev/null')", []),

@@ -70,7 +70,7 @@ def test_each_stage_is_there_with_all_that_it_says(report):
 
 
 def test_evidence_of_an_earlier_run_is_called_that():
-    said = "Evidence of an earlier run, as nothing that it reaches has changed: digits"
+    said = "Not trained now, as nothing that it reaches has changed: digits"
     assert said in text_of(html.render(GREEN[1:2]))
     assert said not in text_of(html.render([SOUND]))
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import atexit
 import contextlib
+import functools
 import json
 import os
 import re
@@ -51,6 +52,8 @@ _HABITS = (
     "torch",
     "tqdm",
 )
+_ASKING = ("exists", "isdir", "isfile")  # of os.path; of pathlib, which asks by itself, the same
+_exists, _isdir, _isfile = os.path.exists, os.path.isdir, os.path.isfile  # our own questions are not the training's
 _HERE = ("", "localhost", "0.0.0.0", "::", "::1", "broadcasthost", os.uname().nodename)  # noqa: S104
 
 
@@ -111,6 +114,7 @@ class Recorder:
             return self.give_up()
         sys.meta_path.insert(0, _Sought(self))
         self._watch_variables()
+        self._watch_questions()
         atexit.register(self.look_at_memory)
         sys.addaudithook(self._hook())
 
@@ -160,7 +164,7 @@ class Recorder:
             return self.give_up()
         self.seen.add((word, path))
         if "/__pycache__/" not in f"{clean}/":
-            self.write("missed" if word == "read" and not os.path.exists(path) else word, clean)
+            self.write("missed" if word == "read" and not _exists(path) else word, clean)
         elif word == "read":
             self.write(word, _source(clean))
 
@@ -186,7 +190,7 @@ class Recorder:
             return
         if not flags & _NOT_READ:
             self.note("read", path)
-        elif not os.path.isdir(path):  # that is a file without a name in it, as tempfile makes
+        elif not _isdir(path):  # that is a file without a name in it, as tempfile makes
             self.note("wrote", path)
 
     def listed(self, path: Any = None) -> None:
@@ -200,8 +204,38 @@ class Recorder:
 
     def made(self, path: Any, *_: Any) -> None:
         """`os.mkdir`: what lies in it is the training's own, unless it was there (`exist_ok`)."""
-        if not os.path.exists(path):
+        if not _exists(path):
             self.note("wrote", path)
+
+    def _watch_questions(self) -> None:
+        """A file that is only asked for, and is not there, no hook is told of: a later run may find it."""
+        import genericpath
+        import pathlib
+
+        for name in _ASKING:
+            asking = self._asking(getattr(os.path, name))
+            setattr(genericpath, name, asking)  # by this name it is pickled
+            setattr(os.path, name, asking)
+        for name in ("exists", "is_dir", "is_file"):
+            setattr(pathlib.Path, name, self._asking(getattr(pathlib.Path, name)))
+
+    def _asking(self, ask: Callable[..., bool]) -> Callable[..., bool]:
+        @functools.wraps(ask)
+        def asking(path: Any, *args: Any, **given: Any) -> bool:
+            found = ask(path, *args, **given)
+            if not found and self.heard and not isinstance(path, int):
+                try:
+                    self.asked_for_file(os.fsdecode(path))
+                except Exception:
+                    self.give_up()
+            return found
+
+        return asking
+
+    def asked_for_file(self, path: str) -> None:
+        """It is not there. Some programs ask so whether a text is a file's name or the content itself."""
+        if len(path) < 4096 and "\n" not in path and "\0" not in path:
+            self.note("asked", path)
 
     def renamed(self, source: Any, target: Any, *_: Any) -> None:
         """`os.rename`, `os.replace`: how files are written atomically, or what was there is moved."""
@@ -224,7 +258,7 @@ class Recorder:
         """At the end: files that are mapped or still open, which code that is no Python may have opened."""
         with contextlib.suppress(OSError):  # no /proc: macOS
             for path in _mapped() if self.heard else ():
-                if os.path.isfile(path) and not os.path.samefile(path, sys.executable):
+                if _isfile(path) and not os.path.samefile(path, sys.executable):
                     self.note("read", path)
 
     # Modules and variables
