@@ -44,7 +44,6 @@ def noted(tmp_path):
 
 
 READ = "read rows.csv"
-ASK = ("os.path.exists('a')", "os.path.isfile(b'b')", "os.path.isdir('c')")
 ASKED = ["asked a", "asked b", "asked c"]
 
 
@@ -75,10 +74,8 @@ ASKED = ["asked a", "asked b", "asked c"]
             "from pathlib import Path; [Path('a').exists(), Path('b').is_file(), Path('c').is_dir(), Path().exists()]",
             ASKED,
         ),
-        (
-            (f"import os; {'; '.join(ASK)}; os.path.exists('.')", ASKED),
-            [],
-        ),
+        ("import os, pickle; assert pickle.loads(pickle.dumps(os.path.exists))('rows.csv')", []),
+        ("import os; os.path.exists(9); os.path.exists('a\\nb'); os.path.exists('\\0')", []),
         ("import sqlite3; sqlite3.connect('a.db'); sqlite3.connect(':memory:')", ["missed a.db"]),
         ("import sqlite3; sqlite3.connect('file:a.db?mode=rwc', uri=True)", ["missed a.db"]),
         ("open('/proc/self/status'); open('out/mine', 'w'); open('/dev/null')", []),
