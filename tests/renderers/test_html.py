@@ -2,6 +2,7 @@ import re
 import time
 from html.parser import HTMLParser
 
+import msgspec
 import pytest
 
 from backburn.renderers import html
@@ -33,7 +34,7 @@ def test_the_cause_comes_first_then_where_then_what_to_do():
     text = text_of(html.render(WORKFLOW))
     assert text.startswith(
         "backburn ✗ fail memorize/loss-falls [digits] 50% of <b>ünïcode</b>, a|b: `x` @team ::error::forged second line"
-        " [link](x) *star* ##[error]old src/a, b:c/mödel.py:7 What to do Lower the <lr>, then `backburn memorize`."
+        " [link](x) *star* ##[error]old src/a, b:c/mödel.py:7 What to do Lower the <lr>, then backburn memorize ."
     )
     assert text.index("Traceback") < text.index("mend memorize/loss-falls, then run") < text.index("hygiene")
 
@@ -63,10 +64,31 @@ def test_each_stage_is_there_with_all_that_it_says(report):
     for outcome in report.outcomes:
         assert outcome.check in text
         for finding in outcome.findings:
-            assert " ".join(finding.message.split()) in text and finding.hint in text
+            assert " ".join(finding.message.split()) in text and finding.hint.replace("`", "") in text.replace(
+                " .", "."
+            )
     assert all(f"{figure.name}" in text and str(figure) in text for figure in report.figures)
     assert all(name in text and said in text for table in report.tables for name, said in table.rows)
     assert all(curve.name.split()[0] in text for curve in report.curves)
+
+
+@pytest.mark.parametrize(
+    ("hint", "shown"),
+    [
+        ("Run `a <b>`, then `c`.", "Run <code>a &lt;b&gt;</code>, then <code>c</code>."),
+        ("`a` and `b`", "<code>a</code> and <code>b</code>"),
+        ("a `b", "a `b"),
+        ("a", "a"),
+    ],
+)
+def test_what_a_hint_quotes_is_code(hint, shown):
+    outcome = Outcome(check="unit/x", claim="y", findings=(Finding(message="m", hint=hint),))
+    assert f"What to do</b>{shown}</p>" in html.render([Report(stage="unit", question="?", outcomes=(outcome,))])
+
+
+def test_a_commit_with_changes_is_called_that():
+    for commit, said in (("0123456789abcdef", "</p>"), ("0123456789abcdef+", " with changes</p>")):
+        assert f"<code>0123456789ab</code>{said}" in html.render([msgspec.structs.replace(SOUND, commit=commit)])
 
 
 def test_evidence_of_an_earlier_run_is_called_that():

@@ -93,3 +93,8 @@ def test_two_reports_of_one_stage_are_told_apart_by_their_folders():
     text = summary.render([*legs, GREEN[0]])
     assert [f"Evidence: <code>artifacts/&lt;leg {leg}&gt;</code>" in text for leg in (0, 1)] == [True, True]
     assert text.count("Evidence: ") == 2
+
+
+def test_a_commit_with_changes_is_called_that():
+    for commit, said in (("0123456789abcdef", "\n"), ("0123456789abcdef+", " with changes\n")):
+        assert f"<code>0123456789ab</code>{said}" in summary.render([msgspec.structs.replace(SOUND, commit=commit)])

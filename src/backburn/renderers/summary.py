@@ -47,7 +47,8 @@ def _heading(report: Report) -> str:
     cause = next((one for one in report.worst_first if one.verdict in (Verdict.FAIL, Verdict.UNJUDGED)), None)
     first = f"### {MARKS[report.verdict]} {_text(report.stage)}: {report.verdict.value}"
     lines = [first + (f": {_cause(cause)}" if cause else "")]
-    of_commit = f", commit <code>{_inside(report.commit[:12])}</code>" if report.commit else ""
+    changed = " with changes" if report.commit.endswith("+") else ""
+    of_commit = f", commit <code>{_inside(report.commit[:12])}</code>{changed}" if report.commit else ""
     lines.append(f"{_text(report.question)} {report.seconds:.1f} s{of_commit}")
     figures = [f"{_of(figure.name, figure.training)} **{_text(str(figure))}**" for figure in report.figures[:ROWS]]
     if figures:
