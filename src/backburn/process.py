@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import re
 import signal
 import subprocess
 import time
@@ -14,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from .errors import Interrupted
+from .visible import ANSI
 
 _POLL = 0.05  # seconds between looks at the child: what a finished program may wait for us
 _GRACE = 2.0  # seconds from SIGTERM to SIGKILL, so that an interrupted stage still reports within 5 s
@@ -21,7 +21,6 @@ _GONE = 0.5  # seconds that a killed group may take to be gone: a GPU is free on
 _DUMP = 0.5  # seconds a hung Python gets to print its stacks (PYTHONFAULTHANDLER) before SIGTERM
 _TAIL = 64 * 1024  # bytes of output looked at for a tail
 _WIDE = 1000  # characters kept of a line: a report must not hold the array that somebody printed
-_ANSI = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)|[@-Z\\-_=>])")
 
 Tick = Callable[[str, float], None]
 _ticks: ContextVar[Tick | None] = ContextVar("ticks", default=None)
@@ -109,7 +108,7 @@ def tail(path: Path, lines: int = 30) -> str:
 
 def plain(line: str) -> str:
     """One line of output without control sequences; of a progress bar its last state."""
-    return _ANSI.sub("", line).rstrip().rpartition("\r")[2]
+    return ANSI.sub("", line).rstrip().rpartition("\r")[2]
 
 
 def ending() -> tuple[signal.Signals, ...]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-_ANSI = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)|[@-Z\\-_=>])")
+ANSI = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)|[@-Z\\-_=>])")
 # What is seen nowhere, ends a line unseen, or turns the order of reading round (CVE-2021-42574), surrogates, and what
 # is no character; U+200C and U+200D stay, which join letters and emoji.
 _UNSEEN = re.compile(
@@ -18,4 +18,4 @@ def spelled(text: str) -> str:
     >>> print(spelled("\x1b[31mred\x1b[0m \u202egnp.exe \x00"))
     red \u202egnp.exe \u0000
     """
-    return _UNSEEN.sub(lambda one: f"\\u{ord(one[0]):04x}", _ANSI.sub("", text.replace("\r\n", "\n")))
+    return _UNSEEN.sub(lambda one: f"\\u{ord(one[0]):04x}", ANSI.sub("", text.replace("\r\n", "\n")))
