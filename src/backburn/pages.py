@@ -142,8 +142,8 @@ def _where(path: Path) -> str:
 
 
 def _cause(report: Report) -> str:
-    worst = report.worst_first[0] if report.outcomes else None
-    if worst is None or worst.verdict not in (Verdict.FAIL, Verdict.UNJUDGED):
+    worst = report.foremost
+    if worst is None:
         return ""
     of_training = f" [{worst.training}]" if worst.training else ""
     said = worst.unjudged or next((finding.message for finding in worst.findings), "")

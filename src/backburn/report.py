@@ -153,6 +153,12 @@ class Report(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         """The outcomes, causes first: fail, unjudged, then those with warnings, then the rest in the stage's order."""
         return tuple(sorted(self.outcomes, key=_badness))
 
+    @property
+    def foremost(self) -> Outcome | None:
+        """What to look at first: the worst outcome, where it failed or could not be judged."""
+        worst = self.worst_first[:1]
+        return next((one for one in worst if one.verdict in (Verdict.FAIL, Verdict.UNJUDGED)), None)
+
 
 _ORDER = {Verdict.FAIL: 0, Verdict.UNJUDGED: 1, Verdict.SKIP: 3, Verdict.PASS: 3}
 

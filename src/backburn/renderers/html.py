@@ -31,16 +31,13 @@ class _Section:
     @property
     def todo(self) -> str:
         """What to do, before the command to run again; empty where nothing is to be done."""
-        first = next(iter(self.report.worst_first), None)
+        first = self.report.foremost
         if self.report.interrupted:
             return f"as it was {self.report.interrupted}, run"
-        if first and first.verdict is Verdict.FAIL:
-            return f"mend {first.check}, then run"
-        return (
-            f"see why {first.check} could not be judged, then run"
-            if first and first.verdict is Verdict.UNJUDGED
-            else ""
-        )
+        if first is None:
+            return ""
+        failed = first.verdict is Verdict.FAIL
+        return f"mend {first.check}, then run" if failed else f"see why {first.check} could not be judged, then run"
 
     @property
     def findings(self) -> list[tuple[Outcome, Finding]]:
@@ -110,9 +107,9 @@ def render(reports: Sequence[Report], look: Look = Look()) -> str:
 def _cause(sections: Sequence[_Section]) -> _Cause | None:
     for verdict in (Verdict.FAIL, Verdict.UNJUDGED):
         for section in sections:
-            for outcome in section.report.worst_first[:1]:
-                if outcome.verdict is verdict:
-                    return _Cause(section=section, outcome=outcome, finding=next(_worst(outcome), None))
+            outcome = section.report.foremost
+            if outcome is not None and outcome.verdict is verdict:
+                return _Cause(section=section, outcome=outcome, finding=next(_worst(outcome), None))
     return None
 
 

@@ -44,7 +44,7 @@ def _section(report: Report, size: int, *, twin: bool) -> str:
 
 
 def _heading(report: Report) -> str:
-    cause = next((one for one in report.worst_first if one.verdict in (Verdict.FAIL, Verdict.UNJUDGED)), None)
+    cause = report.foremost
     first = f"### {MARKS[report.verdict]} {_text(report.stage)}: {report.verdict.value}"
     lines = [first + (f": {_cause(cause)}" if cause else "")]
     changed = " with changes" if report.commit.endswith("+") else ""

@@ -100,8 +100,8 @@ def _next(report: Report, look: Look) -> str:
     page = f"Page: {look.page}" if look.page else ""
     if report.interrupted:
         return f"  Next: `{again}` once more; it was {report.interrupted}. {page}".rstrip()
-    first = report.worst_first[0] if report.outcomes else None
-    if first is None or first.verdict in (Verdict.PASS, Verdict.SKIP):
+    first = report.foremost
+    if first is None:
         return f"  Next: nothing to mend. {page or f'Report: {folder}/report.json'}"
     do = f"mend {first.check}" if first.verdict is Verdict.FAIL else f"see why {first.check} could not be judged"
     return f"  Next: {do}, then `{again}`. {page or f'Evidence: {folder}/'}"
