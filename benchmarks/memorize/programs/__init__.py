@@ -1,0 +1,5 @@
+"""Healthy trainings over the families that make naive tests cry wolf; thresholds may be tuned on them."""
+
+from . import tabular
+
+PROGRAMS = (*tabular.PROGRAMS,)

@@ -1,0 +1,104 @@
+"""The data of the programs: what ships with scikit-learn, the text of a licence, synthetic data that can be learned.
+
+Synthetic data are the same for each seed of a training, like files on a disk.
+"""
+
+from functools import cache
+from pathlib import Path
+
+import torch
+from lightning.pytorch import LightningDataModule
+from sklearn import datasets
+from torch.utils.data import DataLoader, TensorDataset, random_split
+
+LICENCE = Path(__file__).parents[3] / "LICENSE"
+
+
+class TensorData(LightningDataModule):
+    """Tensors of one row per sample, a fifth of them for validation."""
+
+    def __init__(self, *tensors, batch_size=32, drop_last=False):
+        super().__init__()
+        self.dataset = TensorDataset(*tensors)
+        self.batch_size = batch_size
+        self.drop_last = drop_last
+
+    def setup(self, stage):
+        split = torch.Generator().manual_seed(42)
+        self.train, self.val = random_split(self.dataset, [0.8, 0.2], generator=split)
+
+    def train_dataloader(self):
+        return DataLoader(self.train, batch_size=self.batch_size, shuffle=True, drop_last=self.drop_last)
+
+    def val_dataloader(self):
+        return DataLoader(self.val, batch_size=self.batch_size)
+
+
+def standardised(x):
+    """Columns of mean 0 and deviation 1."""
+    return (x - x.mean(0)) / x.std(0)
+
+
+@cache
+def digits():
+    """Grey values in 0..1 (1797, 64) and the digit (1797,)."""
+    x, y = datasets.load_digits(return_X_y=True)
+    return torch.tensor(x / 16, dtype=torch.float32), torch.tensor(y)
+
+
+def digit_images():
+    """The digits as standardised images (1797, 1, 8, 8)."""
+    x, y = digits()
+    return ((x - x.mean()) / x.std()).reshape(-1, 1, 8, 8), y
+
+
+@cache
+def table(name):
+    """Standardised features and the target of one of scikit-learn's tables: wine, breast_cancer, diabetes."""
+    x, y = getattr(datasets, f"load_{name}")(return_X_y=True)
+    return standardised(torch.tensor(x, dtype=torch.float32)), torch.tensor(y)
+
+
+@cache
+def clusters(classes=6, features=12, count=1200):
+    """Gaussian clusters of which each is half as frequent as the one before: features and class."""
+    draw = torch.Generator().manual_seed(7)
+    centres = 2 * torch.randn(classes, features, generator=draw)
+    y = torch.multinomial(0.5 ** torch.arange(classes), count, replacement=True, generator=draw)
+    return centres[y] + torch.randn(count, features, generator=draw), y
+
+
+@cache
+def tagged(features=16, tags=8, count=1000):
+    """Features and which of the tags hold (0. or 1.): each is on one side of a plane of its own."""
+    draw = torch.Generator().manual_seed(8)
+    x = torch.randn(count, features, generator=draw)
+    return x, (x @ torch.randn(features, tags, generator=draw) > 0).float()
+
+
+@cache
+def uneven(count=1000):
+    """Four features and a target whose noise grows with the first one (count, 1)."""
+    draw = torch.Generator().manual_seed(9)
+    x = torch.randn(count, 4, generator=draw)
+    noise = 0.1 * (1 + x[:, :1].abs()) * torch.randn(count, 1, generator=draw)
+    return x, torch.sin(2 * x[:, :1]) + x[:, 1:2] * x[:, 2:3] + noise
+
+
+@cache
+def text():
+    """The licence as ids of its characters, and how many there are."""
+    letters = LICENCE.read_text()
+    alphabet = {letter: index for index, letter in enumerate(sorted(set(letters)))}
+    return torch.tensor([alphabet[letter] for letter in letters]), len(alphabet)
+
+
+@cache
+def lines():
+    """Lines of the descriptions of four data sets as (ids, from 1 on: 0 is padding; which set they are of)."""
+    found = []
+    for label, name in enumerate(["digits", "wine", "breast_cancer", "diabetes"]):
+        description = getattr(datasets, f"load_{name}")().DESCR
+        found += [(line.strip().lower(), label) for line in description.splitlines() if len(line.strip()) > 12]
+    alphabet = {letter: index for index, letter in enumerate(sorted({c for line, _ in found for c in line}), start=1)}
+    return [([alphabet[letter] for letter in line], label) for line, label in found], len(alphabet) + 1
