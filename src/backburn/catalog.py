@@ -45,9 +45,9 @@ class Renderer(Protocol):
     def render(self, reports: Sequence[Report], look: Look = ...) -> str: ...
 
 
-REFERENCED: Mapping[str, Referenced] = {"reproduce": reproduce, "profile": profile}
+REFERENCED: Mapping[str, Referenced] = {"memorize": memorize, "reproduce": reproduce, "profile": profile}
 REUSED = frozenset({"memorize", "profile"})  # their trainings are not started where nothing that these reach changed
-STAGES: Mapping[str, Stage] = {"hygiene": hygiene, "unit": unit, "memorize": memorize, **REFERENCED}
+STAGES: Mapping[str, Stage] = {"hygiene": hygiene, "unit": unit, **REFERENCED}
 FILES: Mapping[str, Renderer] = {"report.html": html, "report.xml": junit, "report.sarif": sarif}  # by report.json
 RENDERERS: Mapping[str, Renderer] = {
     "terminal": terminal,

@@ -176,6 +176,16 @@ def write(one: Reference, path: Path) -> None:
     evidence.write(dumps(one), path)
 
 
+def to_rows(one: Reference) -> tuple[tuple[str, str], ...]:
+    """One as (name, JSON) rows, the form in which a report carries it."""
+    return tuple((name, json.dumps(value, ensure_ascii=False)) for name, value in evidence.plain(one).items())
+
+
+def from_rows(rows: Iterable[tuple[str, str]]) -> Reference:
+    """What `to_rows` made rows of. Raises UserError for anything else."""
+    return evidence.convert({name: json.loads(text) for name, text in rows}, Reference, "a report's candidate")
+
+
 def dumps(one: Reference) -> bytes:
     """The file's bytes: fields in their order, every table sorted as people count (`loss@8` before `loss@13`)."""
     plain = evidence.plain(one)

@@ -51,6 +51,11 @@ class Finding(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     hint: str = ""
     detail: str = ""
 
+    @property
+    def path(self) -> str:
+        """`file`, by the name that GitHub's annotations have for it."""
+        return self.file
+
 
 class Outcome(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """One check's conclusion. `check` is `<stage>/<name>`; `claim` is the sentence that holds when it passes."""
@@ -158,6 +163,12 @@ class Report(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         """What to look at first: the worst outcome, where it failed or could not be judged."""
         worst = self.worst_first[:1]
         return next((one for one in worst if one.verdict in (Verdict.FAIL, Verdict.UNJUDGED)), None)
+
+    @property
+    def cause(self) -> str | None:
+        """The check that is named first (`memorize/loss-sign`): the root of what failed. None where nothing did."""
+        first = self.foremost
+        return first.check if first is not None and first.verdict is Verdict.FAIL else None
 
 
 _ORDER = {Verdict.FAIL: 0, Verdict.UNJUDGED: 1, Verdict.SKIP: 3, Verdict.PASS: 3}

@@ -12,15 +12,19 @@ VARIABLE = "BACKBURN_PROBE"
 
 
 class Asked:
-    """What the stage wants: its name, its settings (plain data), and the file that the answer goes to."""
+    """What the stage wants: its name, its settings (plain data), and the file that the answer goes to.
+
+    Without a file the answer stays in this process, in `record`.
+    """
 
     def __init__(self, stage: str, settings: Mapping[str, Any], evidence: str) -> None:
         self.stage, self.settings, self.evidence = stage, dict(settings), evidence
+        self.record: dict[str, Any] | None = None
 
     @property
     def answered(self) -> bool:
-        """Whether the answer is on disk."""
-        return os.path.exists(self.evidence)
+        """Whether the answer is there."""
+        return os.path.exists(self.evidence) if self.evidence else self.record is not None
 
 
 def asked() -> Asked | None:
@@ -31,6 +35,9 @@ def asked() -> Asked | None:
 
 def answer(one: Asked, record: Mapping[str, Any]) -> None:
     """Write `record` atomically: whoever finds the file finds all of it. Raises OSError (full disk, no such folder)."""
+    if not one.evidence:
+        one.record = _spell(record)
+        return
     partial = f"{one.evidence}.{os.getpid()}.part"
     with open(partial, "w", encoding="utf-8") as stream:
         json.dump(_spell(record), stream, allow_nan=False)

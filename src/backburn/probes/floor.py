@@ -21,11 +21,14 @@ Best = tuple[Any, Any]
 
 class Call:
     """One call of a loss function: what it returned, the same at its floor and its constant (tensors of one shape, or
-    None where it has no lower bound), and where it stands in autograd's graph (None outside of it).
+    None where it has no lower bound), and where it stands in autograd's graph (None outside of it). `given` are its
+    arguments by name (empty where they could not be bound), `where` the file and line of the user's that called it.
     """
 
     def __init__(self, name: str, value: Any, floor: Any, constant: Any, edge: Any) -> None:
         self.name, self.value, self.floor, self.constant, self.edge = name, value, floor, constant, edge
+        self.given: Mapping[str, Any] = {}
+        self.where: tuple[str, int] = ("", 0)
 
 
 class Relation:
@@ -110,15 +113,16 @@ def _spelled(name: str, factor: float) -> str:
     return name if abs(factor - 1) <= _STEADY else f"{factor:#.3g} × {name}"
 
 
-def recorder() -> Any:
+def recorder(where: Callable[[], tuple[str, int]] = lambda: ("", 0)) -> Any:
     """A context manager: while inside, calls of torch's loss functions go to its list `calls`.
 
-    It sees `nn.CrossEntropyLoss`, `F.cross_entropy` and `from torch.nn.functional import cross_entropy` alike.
+    It sees `nn.CrossEntropyLoss`, `F.cross_entropy` and `from torch.nn.functional import cross_entropy` alike. `where`
+    is asked at each call for the place in the user's code.
     """
     import torch
     from torch.overrides import TorchFunctionMode
 
-    known = {getattr(torch.nn.functional, name): name for name in _BEST}
+    known = {getattr(torch.nn.functional, name): name for name in (*_BEST, *_UNBOUNDED)}
 
     class Recorder(TorchFunctionMode):
         def __init__(self) -> None:
@@ -130,6 +134,7 @@ def recorder() -> Any:
             if func in known:
                 with torch.no_grad():
                     self.calls.append(_look(known[func], func, args, kwargs or {}, value))
+                self.calls[-1].where = where()
             return value
 
     return Recorder()
@@ -137,15 +142,17 @@ def recorder() -> Any:
 
 def _look(name: str, func: Callable[..., Any], args: Any, kwargs: Mapping[str, Any], value: Any) -> Call:
     # As it is now: the step may well go on with `loss += ...`.
-    now, edge = value.detach().clone(), _edge(value)
+    call = Call(name, value.detach().clone(), None, None, _edge(value))
     try:
         bound = inspect.signature(func).bind(*args, **kwargs)
         bound.apply_defaults()
-        given = dict(bound.arguments)
-        floor, constant = (func(**{**given, "input": one}).detach() for one in _BEST[name](given))
+        call.given = dict(bound.arguments)
+        if name in _BEST:
+            best, constant = _BEST[name](call.given)
+            call.floor, call.constant = (func(**{**call.given, "input": one}).detach() for one in (best, constant))
     except Exception:  # whatever shape surprised us, the user's training goes on; the bound is unknown then
-        return Call(name, now, None, None, edge)
-    return Call(name, now, floor, constant, edge)
+        call.floor = call.constant = None
+    return call
 
 
 def _edge(value: Any) -> Any:
@@ -228,3 +235,18 @@ _BEST: Mapping[str, Callable[[Mapping[str, Any]], Best]] = {
     "huber_loss": _distance,
     "kl_div": _divergence,
 }
+# Seen, and with no lower bound that follows from the targets alone.
+_UNBOUNDED = (
+    "cosine_embedding_loss",
+    "ctc_loss",
+    "gaussian_nll_loss",
+    "hinge_embedding_loss",
+    "margin_ranking_loss",
+    "multi_margin_loss",
+    "multilabel_margin_loss",
+    "multilabel_soft_margin_loss",
+    "poisson_nll_loss",
+    "soft_margin_loss",
+    "triplet_margin_loss",
+    "triplet_margin_with_distance_loss",
+)

@@ -1,4 +1,4 @@
-"""Hold a fit to its first batch, and say in words what its loaders draw from, and from how much."""
+"""Leave all but the training out of a fit, and say in words what its loaders draw from, and from how much."""
 
 from __future__ import annotations
 
@@ -6,31 +6,13 @@ import contextlib
 from typing import Any
 
 
-def hold_to_one_batch(trainer: Any, steps: int) -> None:
-    """Let this fit see one batch `steps` times and nothing else. `overfit_batches` alone would limit nothing here."""
-    trainer.overfit_batches = trainer.limit_train_batches = 1
-    trainer.limit_val_batches = trainer.num_sanity_val_steps = 0
+def fit_alone(trainer: Any) -> None:
+    """Let this fit train and do nothing else. `limit_val_batches` is overwritten where `overfit_batches` is set."""
+    trainer.overfit_batches = trainer.limit_val_batches = trainer.num_sanity_val_steps = 0
     trainer.reload_dataloaders_every_n_epochs = 0
     trainer.accumulate_grad_batches = 1
-    loop = trainer.fit_loop
-    loop.max_epochs = loop.epoch_loop.max_steps = steps
-    loop.min_epochs = loop.epoch_loop.min_steps = None
     # Weights of a resumed checkpoint are taken; its count of steps would end the fit before it starts.
     trainer._checkpoint_connector.restore_loops = lambda: None
-
-
-def without_workers(trainer: Any) -> None:
-    """Workers are started again for each one-batch epoch (155 ms, measured): load in this process from here on.
-
-    Only where that cannot change the batch: not a dataset that asks which worker it is in, nor one set up by worker.
-    """
-    from torch.utils.data import DataLoader, IterableDataset
-
-    for loader in _flattened(trainer.fit_loop):
-        if not isinstance(loader, DataLoader) or isinstance(loader.dataset, IterableDataset):
-            continue
-        if loader.worker_init_fn is None and not loader.timeout and not loader.persistent_workers:
-            loader.num_workers = 0
 
 
 def _flattened(loop: Any) -> list[Any]:

@@ -13,13 +13,18 @@ from pathlib import Path
 
 import msgspec
 
-from .. import environment, evidence, training
+from .. import environment, evidence, references, training
 from ..config import Seconds, Training
 from ..errors import Skip, Unjudged
-from ..report import Curve, Figure, Finding, Level, Measured, Table, after
+from ..memorization import parameters
+from ..memorization.judging import FOUND, listed
+from ..memorization.seen import Evidence as Evidence
+from ..memorization.seen import Told
+from ..references import Machine, Reference
+from ..report import Check, Curve, Figure, Finding, Level, Measured, Table, after, name_of
 
 _TOLERANCE = 0.01  # of the way from the first loss to the bound: bfloat16 keeps 8 bits
-_NAMED = 5  # parameters named in a finding; the rest are counted
+_HARDWARE = "any"  # a reference of memorize holds wherever it is run
 
 
 class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, rename="kebab"):
@@ -33,10 +38,12 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     running: int = 3  # steps in a row that are below it
     floor: float | None = None  # what the loss can come down to; left out: computed
     seed: int = 42  # set before the script starts; its own seeding wins
+    frozen: tuple[str, ...] = ()  # parameters that are frozen on purpose, as patterns: "backbone.*"
     budget: Seconds = Seconds(300)  # of wall time, a warning
     timeout: Seconds = Seconds(900)  # of prepare and command together; the training's own counts where it is less
     require_gpu: bool = False  # without a GPU the stage is unjudged
     rehearsal: bool = False
+    candidate: bool = False
 
     def __post_init__(self) -> None:
         """Raise ValueError for what cannot hold."""
@@ -46,54 +53,12 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
             raise ValueError(f"steps ({self.steps}) must be more than running ({self.running}), and that at least 1")
 
 
-class Told(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What the probe saw. `ended`: memorized, verdict, steps, cut, exception or no-gpu. Memory is in bytes."""
-
-    ended: str
-    steps: int = 0
-    seconds: float = 0.0
-    losses: tuple[float, ...] = ()
-    source: str = "training_step"
-    functions: str = ""
-    sign: int = 0
-    bound: float | None = None
-    constant: float | None = None
-    batches: tuple[str, ...] = ()
-    differs: str = ""
-    loaders: tuple[str, ...] = ()
-    optimizers: int = 1
-    manual: bool = False
-    trainable: int = 0
-    without_gradient: tuple[str, ...] = ()
-    zero_gradient: tuple[str, ...] = ()
-    unmoved: tuple[str, ...] = ()
-    noisy: tuple[str, ...] = ()
-    device: str = ""
-    peak_memory: int = 0
-    versions: dict[str, str] = {}
-    kind: str = "memorize-probe"
-    schema: int = 1
-
-
-class Evidence(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """How the command ended, and what the probe told (None: it was never reached)."""
-
-    ended: training.Ended
-    told: Told | None = None
-    rehearsed: bool = False
-    kind: str = "memorize"
-    schema: int = 1
-
-    @property
-    def probe(self) -> Told:
-        """What the probe told. Raises Unjudged where there is nothing."""
-        if self.told is None:
-            raise Unjudged("no Trainer.fit was seen")
-        return self.told
-
-
 def gather(config: Config, root: Path, out: Path) -> Evidence:
-    """Run the training with the probe in it. Its output is in `out/output.txt`."""
+    """Run the training with the probe in it. Its output is in `out/output.txt`.
+
+    Raises UserError for a reference that cannot be used, before anything runs.
+    """
+    known = references.known(root, "memorize", config.training.name)
     python = environment.prepare(root, config.install, out / "install.txt")
     names = ("steps", "threshold", "running", "floor", "seed", "require_gpu", "rehearsal")
     settings = {name: getattr(config, name) for name in names}
@@ -111,7 +76,7 @@ def gather(config: Config, root: Path, out: Path) -> Evidence:
     answer = out / "probe.json"
     told = evidence.load(answer, Told) if answer.exists() else None
     fell_back = config.rehearsal and config.require_gpu and told is not None and told.device.startswith("cpu")
-    return Evidence(ended=ended, told=told, rehearsed=fell_back)
+    return Evidence(ended=ended, told=told, reference=known.get(_HARDWARE), rehearsed=fell_back)
 
 
 def training_ran(seen: Evidence, config: Config) -> Iterator[Finding]:
@@ -146,27 +111,16 @@ def on_gpu(seen: Evidence, config: Config) -> Iterator[Finding]:
 
 @after(on_gpu)
 def batch_is_fixed(seen: Evidence, config: Config) -> Iterator[Finding]:
-    """Every step saw the same batch: one hash over the whole of it."""
+    """Every step saw the same batch: nobody writes into it."""
     told = seen.probe
-    if not told.batches:
+    if not told.batch_digest:
         raise Unjudged("no batch was seen")
-    if len(set(told.batches)) > 1:
+    if told.written:
         yield Finding(
-            message=f"step {told.steps} saw another batch than the first, at {told.differs}",
-            hint=f"Likely: {_cause(told)}. For this stage, make it repeatable (its `args` can switch it off).",
+            message=f"a step wrote into its batch, at {told.written}; each step was given a fresh copy",
+            level=Level.WARNING,
+            hint="Where a data set keeps its tensors, the next epoch sees them changed: clone before you write.",
         )
-
-
-def _cause(told: Told) -> str:
-    for loader in told.loaders:
-        dataset, batch_sampler, sampler, *iterable = loader.split(" / ")
-        if iterable:
-            return f"{dataset} is an IterableDataset that starts elsewhere each time"
-        if batch_sampler not in ("BatchSampler", "NoneType", "_BatchSamplerWrapper"):
-            return f"the custom batch_sampler {batch_sampler}, which Lightning cannot make sequential"
-        if batch_sampler == "BatchSampler" and sampler != "SequentialSampler":
-            return f"the batch_sampler that the loader is given draws by a {sampler}: Lightning replaces only a sampler"
-    return "random augmentation in __getitem__, collate_fn or on_after_batch_transfer"
 
 
 @after(batch_is_fixed)
@@ -222,10 +176,10 @@ def gradients_reach(seen: Evidence, config: Config) -> Iterator[Finding]:
     if told.trainable == 0:
         yield Finding(message="no parameter is trainable")
     if told.without_gradient:
-        message = f"{_listed(told.without_gradient, told.trainable)} never got a gradient"
+        message = f"{listed(told.without_gradient, told.trainable)} never got a gradient"
         yield Finding(message=message, hint=_NO_GRADIENT + _ON_PURPOSE)
     if told.zero_gradient:
-        message = f"{_listed(told.zero_gradient, told.trainable)}: the gradient is always 0"
+        message = f"{listed(told.zero_gradient, told.trainable)}: the gradient is always 0"
         yield Finding(message=message, hint=_ZERO_GRADIENT + _ON_PURPOSE)
 
 
@@ -243,25 +197,12 @@ def parameters_move(seen: Evidence, config: Config) -> Iterator[Finding]:
     told = seen.probe
     if told.unmoved:
         yield Finding(
-            message=f"{_listed(told.unmoved, told.trainable)} got a gradient and never moved",
+            message=f"{listed(told.unmoved, told.trainable)} got a gradient and never moved",
             hint="Does configure_optimizers hand them over? Is the learning rate 0, or too small for their precision?",
         )
     if told.noisy:
-        message = f"{_listed(told.noisy, told.trainable)} did not move: the gradient is rounding noise"
+        message = f"{listed(told.noisy, told.trainable)} did not move: the gradient is rounding noise"
         yield Finding(message=message, level=Level.NOTICE, hint="A bias before a normalisation layer has no effect.")
-
-
-def _listed(names: Sequence[str], count: int) -> str:
-    """`3 of 8 parameters (encoder.*: weight, bias; head.bias)`: the first few, grouped by module."""
-    groups: dict[str, list[str]] = {}
-    for name in names[:_NAMED]:
-        module, _, own = name.rpartition(".")
-        groups.setdefault(module, []).append(own)
-    shown = [
-        f"{module}.{{{','.join(own)}}}" if len(own) > 1 else f"{module}.{own[0]}" for module, own in groups.items()
-    ]
-    rest = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
-    return f"{len(names)} of {count} trainable parameters ({', '.join(one.lstrip('.') for one in shown)}{rest})"
 
 
 @after(loss_above_bound, gradients_reach, parameters_move)
@@ -322,10 +263,14 @@ def measured(seen: Evidence) -> tuple[Measured, ...]:
     )
 
 
-CHECKS = (
+CHECKS: tuple[Check, ...] = (
     training_ran,
     on_gpu,
     batch_is_fixed,
+    parameters.parameters_are_registered,
+    parameters.parameters_are_connected,
+    parameters.parameters_are_optimized,
+    parameters.parameters_stay_trainable,
     loss_is_finite,
     loss_above_bound,
     gradients_reach,
@@ -333,3 +278,39 @@ CHECKS = (
     loss_falls,
     within_budget,
 )
+
+
+def candidate(seen: Evidence, config: Config) -> Reference | None:
+    """What a reference would be made of, about 1 KB; None where the fit was not seen to its end."""
+    told = seen.told
+    if told is None or told.ended not in ("memorized", "steps", "verdict"):
+        return None
+    alone = msgspec.structs.replace(seen, reference=None)
+    return Reference(
+        stage="memorize",
+        training=config.training.name,
+        machine=Machine(hardware=_HARDWARE),
+        seeds=(config.seed,),
+        figures={name: (value,) for name, value in _figures(told).items() if math.isfinite(value)},
+        settings={FOUND: " ".join(_found(alone, config))} | parameters.kept(alone),
+    )
+
+
+def _figures(told: Told) -> dict[str, float]:
+    return {"steps": told.steps} | ({"first loss": told.losses[0]} if told.losses else {})
+
+
+def _found(seen: Evidence, config: Config) -> Iterator[str]:
+    """The checks that find something, however loud."""
+    for check in CHECKS:
+        try:
+            if any(True for _ in check(seen, config)):
+                yield name_of(check)
+        except (Skip, Unjudged):
+            continue
+
+
+def unfit(one: Reference, config: Config) -> Iterator[str]:
+    """Why a candidate cannot become the reference, a sentence each."""
+    if FOUND not in one.settings:
+        yield "it does not say which checks found something"

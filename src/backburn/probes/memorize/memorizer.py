@@ -1,63 +1,34 @@
-"""The memorize probe: hold a training to its first batch, watch it memorize that, and end it there."""
+"""The callback: hold a fit to its first batch, look at that, watch it being memorized, and end the training there."""
 
 from __future__ import annotations
 
-import contextlib
 import functools
 import importlib
 import math
-import platform
 import time
-from collections.abc import Iterator
 from typing import Any
 
-from . import channel, machine, seeds
-from .batches import Batch, digest, leaves
-from .floor import Relation, recorder
-from .loaders import described, hold_to_one_batch, without_workers
-from .losses import logged, returned
-from .movement import Movement
-from .schedules import Schedules
-from .trainer import UNWANTED, UNWANTED_IN_FIT, expect_gpu, on_one_device, take_out
+from .. import channel, machine
+from ..batches import digest, leaves
+from ..floor import Relation, recorder
+from ..loaders import described, fit_alone
+from ..losses import returned
+from ..movement import Movement
+from ..schedules import Schedules
+from ..trainer import UNWANTED, UNWANTED_IN_FIT, expect_gpu, take_out
+from . import looks
+from .replay import Replay
+from .session import Session
+from .snapshot import Numbers
+from .steps import Steps
 
-ENDS = True  # the process, once the answer is there
 _LOOKS = 2  # steps whose loss calls are looked at: two, as a factor may follow a schedule
-# Called each step, and by us not needed: Lightning skips what is not callable, and saves 4 microseconds for each.
-_UNUSED = ("on_train_epoch_start", "on_before_zero_grad", "on_before_backward", "on_after_backward")
 _TOLERANCE = 0.01  # of the way from the first loss to the bound: bfloat16 keeps 8 bits
-
-
-def callback(asked: channel.Asked, package: str) -> Any:
-    """The probe as a Callback of `package` ("lightning.pytorch" or "pytorch_lightning")."""
-    base = importlib.import_module(f"{package}.callbacks").Callback
-    return type("MemorizeProbe", (Memorizer, base), dict.fromkeys(_UNUSED))(asked)
-
-
-def seed_all(asked: channel.Asked) -> None:
-    """Seed what draws random numbers, so that a verdict does not depend on luck; a script's own seed comes later."""
-    seeds.seed_all(int(asked.settings["seed"]))
-
-
-def overridden(asked: channel.Asked, given: dict[str, Any]) -> dict[str, Any]:
-    """The arguments that the user's Trainer is made with instead of `given`. Ends the process where no GPU is seen."""
-    expect_gpu(asked, _blank("no-gpu"))
-    return on_one_device(given, str(asked.settings["scratch"])) | {"accumulate_grad_batches": 1, "max_time": None}
-
-
-def adjust(asked: channel.Asked, trainer: Any) -> None:
-    """Take out what a new Trainer brought along and this stage does not want; the rest waits for its fit."""
-    take_out(trainer, UNWANTED)
-
-
-def _blank(ended: str) -> dict[str, Any]:
-    import torch
-
-    versions = {"python": platform.python_version(), "torch": str(torch.__version__)}
-    return {"kind": "memorize-probe", "schema": 1, "ended": ended, "versions": versions}
+_LIMIT = 20.0  # seconds after which no further look is begun
 
 
 class Memorizer:
-    """The callback. It writes its evidence when the fit ends, in whichever way, and then ends the process."""
+    """It writes its evidence when the batch is memorized, or cannot be, and ends the fit there."""
 
     def __init__(self, asked: channel.Asked) -> None:
         self.asked, self.settings = asked, asked.settings
@@ -66,57 +37,72 @@ class Memorizer:
     def _forget(self) -> None:
         self.losses: list[float] = []
         self.source = "training_step"
-        self.batch: Batch | None = None
-        self.digests: list[str] = []
-        self.differs = ""
+        self.replay: Any = None
+        self.session: Session | None = None
+        self.looked: dict[str, Any] = {}
+        self.watched: Steps | None = None
         self.relations: list[Relation] = []
         self.looks = _LOOKS
         self.movement: Movement | None = None
         self.schedules: Schedules | None = None
+        self.loaders: list[str] = []
+        self.planned: float = math.inf
         self.ended = ""
         self.started = self.seconds = 0.0
-        self.noise: Any = None
-        vars(self).pop("on_before_optimizer_step", None)
-        self.loss: float | None = None
+        self.numbers: Any = None
+        self.outside: Any = None
+        self.logged: dict[str, Any] = {}
         self.steps = 0
         self.again = 0  # the step of a third look
         self.mark = self.lowest = -math.inf
         self.running = int(self.settings["running"])
+        vars(self).pop("on_before_optimizer_step", None)
 
     # Before the first step
 
     def setup(self, trainer: Any, pl_module: Any, stage: str) -> None:
-        """Hold the fit to one batch; a script that validates before it fits does so on one batch."""
+        """Leave out validation, loggers and checkpoints; a script that validates before it fits does so on a batch."""
         if stage != "fit":
             trainer.limit_val_batches = trainer.limit_test_batches = trainer.limit_predict_batches = 1
             return
-        expect_gpu(self.asked, _blank("no-gpu"))
+        from . import blank
+
+        expect_gpu(self.asked, blank("no-gpu"))
         self._forget()
         take_out(trainer, UNWANTED | UNWANTED_IN_FIT)
-        hold_to_one_batch(trainer, int(self.settings["steps"]))
+        fit_alone(trainer)
 
     def on_train_start(self, trainer: Any, pl_module: Any) -> None:
-        """Note what should move, and keep schedules of the learning rate out of it."""
-        self.movement = Movement(pl_module)
-        self.schedules = Schedules(trainer, int(self.settings["steps"]))
-        without_workers(trainer)
-        # It counts what optimizers do, several in a step of a GAN. Schedules were made by now, and read it before.
-        trainer.fit_loop.epoch_loop.max_steps = -1
+        """Make of this fit one epoch over one batch, and keep schedules of the learning rate out of it."""
+        loop, steps = trainer.fit_loop, int(self.settings["steps"])
         self.started = time.perf_counter()
+        self.planned = _planned(trainer)
+        self.movement = Movement(pl_module)
+        self.schedules = Schedules(trainer, steps)
+        self.loaders = described(trainer)
+        self.replay = loop._data_fetcher = Replay(trainer, loop._data_fetcher, steps)
+        loop.max_batches, loop.max_epochs, loop.min_epochs = steps, 1, None
+        # It counts what optimizers do, several in a step of a GAN. Schedules were made by now, and read it before.
+        loop.epoch_loop.max_steps, loop.epoch_loop.min_steps = -1, None
+        self.numbers = Numbers()
 
     # Each step
 
     def on_train_batch_start(self, trainer: Any, pl_module: Any, batch: Any, batch_idx: int) -> None:
-        """Hold this batch against the first, and give the step the random numbers that the first one had."""
-        if self.batch is None:
-            self.batch = Batch(batch)
-            self.noise = _Noise()
-        elif not self.differs:
-            self.differs = self.batch.differs(batch)
-            self.digests = [digest(leaves(batch))] if self.differs else []
-        self.noise.begin()
+        """Look at the first batch before anything moved, and give each step the random numbers of the first one."""
+        if self.session is None:
+            self.session = Session(trainer, self.replay, self.settings, self.numbers)
+            self.session.planned = self.planned
+            self.looked = looks.take(looks.FIRST, self.session, _LIMIT)
+            self.watched = Steps(self.session)
+            if not self.session.returns_loss:
+                self._listen(pl_module)
+        self.outside = Numbers()
+        self.numbers.again()
         if self.schedules is not None and self.schedules.ways:
             self.schedules.before_step(self.steps)
+        if self.watched is not None:
+            self.watched.before(self.steps)
         if len(self.relations) < self.looks and getattr(pl_module, "_compiler_ctx", None) is None:
             self._watch_step(pl_module)
 
@@ -126,25 +112,49 @@ class Memorizer:
             self.movement.before_step()
 
     def on_train_batch_end(self, trainer: Any, pl_module: Any, outputs: Any, batch: Any, batch_idx: int) -> None:
-        """Note the loss, and what moved."""
-        self.noise.end()
+        """Conclude the step; end the fit where there is nothing more to see."""
+        self.outside.again()
+        self.steps += 1
         loss = returned(outputs)
-        self.loss = None if loss is None else float(loss.item())
+        if loss is None and (loss := self._logged()) is not None:
+            self.source = " + ".join(sorted(self.logged))
+        if loss is not None:
+            self.losses.append(float(loss))
+        if self.watched is not None and self.watched.after(self.steps):
+            self.watched.stop()
+            self._look(looks.MOVED)
+            self.looked["optimizing"], self.watched = self.watched.record(), None
         if self.movement is not None and self.movement.unmoved:
             self.movement.after_step()
             if not self.movement.unmoved:
-                vars(self)["on_before_optimizer_step"] = None  # as _UNUSED
-
-    def on_train_epoch_end(self, trainer: Any, pl_module: Any) -> None:
-        """Conclude the step; a loss that was only logged is there now, and one batch is one epoch."""
-        self.steps += 1
-        if self.loss is None:
-            self.source, self.loss = logged(trainer)
-        if self.loss is not None:
-            self.losses.append(self.loss)
+                vars(self)["on_before_optimizer_step"] = None  # Lightning skips what is not callable
         reason = self._reason_to_stop()
-        if reason:
-            self.ended, trainer.should_stop = reason, True
+        if reason or self.steps >= int(self.settings["steps"]):
+            self.ended = reason or "steps"
+            self._look(looks.LAST)
+            self._leave(trainer, pl_module)
+
+    def _look(self, at: dict[str, Any]) -> None:
+        assert self.session is not None
+        told = looks.take(at, self.session, _LIMIT)
+        self.looked["untold"] |= told.pop("untold")
+        self.looked |= told
+
+    def _listen(self, pl_module: Any) -> None:
+        """Hear what is logged as a loss from now on: training_step returned none."""
+        log = pl_module.log
+
+        @functools.wraps(log)
+        def heard(name: str, value: Any, *args: Any, **given: Any) -> Any:
+            if "loss" in name.lower():
+                self.logged[name] = value
+            return log(name, value, *args, **given)
+
+        vars(pl_module)["log"] = heard
+
+    def _logged(self) -> Any:
+        values = [one.detach() if hasattr(one, "detach") else one for one in self.logged.values()]
+        return sum(float(one) for one in values) if values else None
 
     def _watch_step(self, pl_module: Any) -> None:
         """Wrap this module's training_step for one call, to see the loss functions that it uses."""
@@ -175,8 +185,6 @@ class Memorizer:
         return self.relations[-1]
 
     def _reason_to_stop(self) -> str:
-        if self.differs:
-            return "verdict"
         if not self.losses or self.steps < _LOOKS:
             return ""
         if self.steps == _LOOKS or self.steps == self.again:
@@ -188,7 +196,7 @@ class Memorizer:
             return "verdict"
         if self.losses[-1] < self.lowest:
             return self._below()
-        still = self.movement is not None and self.movement.pending
+        still = (self.movement is not None and self.movement.pending) or self.watched is not None
         fallen = len(self.losses) > self.running and max(self.losses[-self.running :]) < self.mark
         return "memorized" if fallen and not still else ""
 
@@ -216,14 +224,18 @@ class Memorizer:
 
     # The end
 
-    def on_train_end(self, trainer: Any, pl_module: Any) -> None:
-        """Take the time."""
+    def _leave(self, trainer: Any, pl_module: Any) -> None:
+        """Answer, and leave the fit as Lightning's tuner does: no further hook of the user's runs on a toy."""
         self.seconds = time.perf_counter() - self.started
+        self._answer(trainer, pl_module, "cut")
+        home = type(self).__mro__[2].__module__.partition(".callbacks")[0]
+        raise importlib.import_module(f"{home}.utilities.exceptions")._TunerExitException
 
     def on_fit_end(self, trainer: Any, pl_module: Any) -> None:
-        """Answer, and end the process: what follows a fit is not for a memorized toy."""
-        self._answer(trainer, pl_module, "cut")
-        raise SystemExit(0)
+        """Answer where the fit ended itself."""
+        if self.started and not self.asked.answered:
+            self.seconds = time.perf_counter() - self.started
+            self._answer(trainer, pl_module, "cut")
 
     def on_exception(self, trainer: Any, pl_module: Any, exception: BaseException) -> None:
         """Answer with what was seen until the training crashed or left; the traceback is in its output."""
@@ -232,13 +244,16 @@ class Memorizer:
             self._answer(trainer, pl_module, "exception")
 
     def _answer(self, trainer: Any, pl_module: Any, otherwise: str) -> None:
-        """Tell all. What follows a verdict (its on_train_end may read a checkpoint, say) does not change it."""
-        ended = self.ended or ("steps" if self.steps >= int(self.settings["steps"]) else otherwise)
-        record = _blank(ended) | self._about_loss() | self._about_data(trainer)
+        from . import blank
+
+        record = blank(self.ended or otherwise) | self._about_loss() | self.looked
         record["versions"]["lightning"] = " ".join(machine.lightning(trainer))
         record |= {"device": machine.device(pl_module), "peak_memory": machine.peak_memory(pl_module)}
         record |= {"steps": self.steps, "seconds": self.seconds, "optimizers": len(trainer.optimizers)}
         record["manual"] = not pl_module.automatic_optimization
+        record |= {"loaders": self.loaders, "planned": self.planned}
+        if self.replay is not None and self.replay.kept is not None:
+            record |= {"batch_digest": digest(leaves(self.replay.kept)), "written": self.replay.written}
         if self.movement is not None:
             record |= self.movement.record()
         channel.answer(self.asked, record)
@@ -255,39 +270,10 @@ class Memorizer:
             "constant": known.constant if known else None,
         }
 
-    def _about_data(self, trainer: Any) -> dict[str, Any]:
-        first = [self.batch.digest] if self.batch else []
-        return {"batches": first + self.digests, "differs": self.differs, "loaders": described(trainer)}
 
-
-class _Noise:
-    """The random numbers of a step: those of the first step each time, and those of the world outside in between."""
-
-    def __init__(self) -> None:
-        import torch
-
-        on_gpu = torch.cuda.is_available() and torch.cuda.is_initialized()  # type: ignore[no-untyped-call]
-        here = [torch.cuda.default_generators[torch.cuda.current_device()]] if on_gpu else []
-        # The generators themselves: torch.get_rng_state() asks for the device each time, 6 microseconds of a step.
-        self.generators = [torch.default_generator, *here]
-        self.first = [one.get_state() for one in self.generators]
-        self.outside: list[Any] = []
-
-    def begin(self) -> None:
-        self.outside = [one.get_state() for one in self.generators]
-        for one, state in zip(self.generators, self.first):
-            one.set_state(state)
-
-    def end(self) -> None:
-        for one, state in zip(self.generators, self.outside):
-            one.set_state(state)
-
-
-@contextlib.contextmanager
-def memorizing(asked: channel.Asked) -> Iterator[None]:
-    """In process (a test, a notebook): the SystemExit that ends a memorized training ends only this block."""
-    try:
-        yield
-    except SystemExit:
-        if not asked.answered:
-            raise
+def _planned(trainer: Any) -> float:
+    """Steps that the user's own Trainer would take; inf where no end is set."""
+    batches, epochs = trainer.num_training_batches, trainer.max_epochs
+    by_epochs = float(batches) * epochs if epochs not in (None, -1) else math.inf
+    by_steps = trainer.max_steps if trainer.max_steps not in (None, -1) else math.inf
+    return min(by_epochs, by_steps)

@@ -1,0 +1,147 @@
+"""What others call from their own code: `backburn.memorize(module, data)`."""
+
+from __future__ import annotations
+
+import contextlib
+import fnmatch
+import logging
+import tempfile
+import time
+import warnings
+from collections.abc import Collection, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from . import evidence, references
+from .memorization.seen import Evidence, Told
+from .probes import channel
+from .references import Reference
+from .report import Curve, Figure, Finding, Level, Outcome, Report, Table
+from .stages import memorize as stage
+from .training import Ended
+
+_CANDIDATE = "candidate"  # the table of a report that a later one is held against
+
+
+def memorize(
+    module: Any,
+    data: Any,
+    *,
+    reference: Report | Reference | Path | str | None = None,
+    allow: Collection[str] = (),
+    frozen: Collection[str] = (),
+    steps: int = 300,
+    seed: int = 0,
+    trainer: Mapping[str, Any] | None = None,
+) -> Report:
+    """Can this module memorize one batch of these data, and if not, why?
+
+    `module` is a LightningModule (of lightning or pytorch_lightning), `data` a LightningDataModule or an iterable of
+    batches (a DataLoader, a list), `trainer` arguments for the Trainer. `reference` is a report of a healthy run, or a
+    file that `backburn bless memorize` wrote. `allow` are checks (`memorize/loss-sign` or `loss-sign`, `*` and `?` as
+    in a shell) whose errors become notices; `frozen` patterns of parameters that are frozen on purpose. The batch is
+    trained for `steps` steps at most, fewer where that is enough.
+
+    Everything is left as it was: parameters, buffers, optimizers, flags, hooks, random numbers, the DataModule; no
+    file is written. `report.verdict` is pass, fail or unjudged, `report.cause` the check that is named first.
+    Raises TypeError or ValueError for wrong use only; what the training raises is in the report.
+    """
+    _expect(module, data, trainer)
+    started = time.perf_counter()
+    config = stage.Config(steps=steps, seed=seed, frozen=tuple(frozen), running=min(3, max(1, steps - 1)))
+    held = _reference(reference)
+    with tempfile.TemporaryDirectory(prefix="backburn-") as scratch:
+        ended, record = _train(module, data, config, scratch, dict(trainer or {}))
+    told = evidence.convert(record, Told, "the probe's answer") if record else None
+    seen = Evidence(ended=msgspec.structs.replace(ended, seconds=time.perf_counter() - started), told=told)
+    return _report(msgspec.structs.replace(seen, reference=held), config, tuple(allow))
+
+
+def _expect(module: Any, data: Any, trainer: Any) -> None:
+    names = {one.__name__ for one in type(module).__mro__}
+    if "LightningModule" not in names:
+        raise TypeError(f"module must be a LightningModule, got {type(module).__name__}")
+    if "LightningDataModule" not in {one.__name__ for one in type(data).__mro__} and not hasattr(data, "__iter__"):
+        raise TypeError(f"data must be a LightningDataModule or an iterable of batches, got {type(data).__name__}")
+    if trainer is not None and not isinstance(trainer, Mapping):
+        raise TypeError(f"trainer must be a dict of Trainer arguments, got {type(trainer).__name__}")
+
+
+def _reference(given: Report | Reference | Path | str | None) -> Reference | None:
+    if given is None or isinstance(given, Reference):
+        return given
+    if isinstance(given, Report):
+        table = next((one for one in given.tables if one.name == _CANDIDATE), None)
+        if table is None:
+            raise ValueError("this report cannot be a reference: its fit was not seen to its end")
+        return references.from_rows(table.rows)
+    return references.load(Path(given))
+
+
+def _train(
+    module: Any, data: Any, config: stage.Config, scratch: str, given: dict[str, Any]
+) -> tuple[Ended, dict[str, Any] | None]:
+    from .probes import memorize as probe
+    from .probes.memorize.inprocess import fit
+
+    names = ("steps", "threshold", "running", "floor", "seed", "require_gpu", "rehearsal")
+    settings = {name: getattr(config, name) for name in names} | {"scratch": scratch}
+    asked = channel.Asked("memorize", settings, "")
+    started = time.perf_counter()
+    about: dict[str, Any] = {"command": ("backburn.memorize",), "code": 0}
+    with _quiet():
+        raised = fit(probe, asked, module, data, given)
+    if raised is not None:
+        about |= {"code": 1, "raised": True, **raised}
+    return Ended(**about, seconds=time.perf_counter() - started), asked.record
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """No warnings and no log lines of Lightning's: what they say about a Trainer of ours is nothing to the user."""
+    loggers = [logging.getLogger(name) for name in ("lightning.pytorch", "pytorch_lightning", "lightning.fabric")]
+    levels = [one.level for one in loggers]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        for one in loggers:
+            one.setLevel(logging.ERROR)
+        try:
+            yield
+        finally:
+            for one, level in zip(loggers, levels):
+                one.setLevel(level)
+
+
+def _report(seen: Evidence, config: stage.Config, allow: tuple[str, ...]) -> Report:
+    from . import pipeline
+
+    outcomes = pipeline.judge(stage, "memorize", seen, config)
+    measured = stage.measured(seen)
+    candidate = stage.candidate(seen, config)
+    tables = [one for one in measured if isinstance(one, Table)]
+    if candidate is not None:
+        tables.append(Table(name=_CANDIDATE, rows=references.to_rows(candidate)))
+    return Report(
+        stage="memorize",
+        question=(stage.__doc__ or "").strip().splitlines()[0],
+        outcomes=tuple(_allowed(one, allow) for one in outcomes),
+        figures=tuple(one for one in measured if isinstance(one, Figure)),
+        curves=tuple(one for one in measured if isinstance(one, Curve)),
+        tables=tuple(tables),
+        seconds=round(seen.ended.seconds, 3),
+    )
+
+
+def _allowed(outcome: Outcome, allow: tuple[str, ...]) -> Outcome:
+    name = outcome.check.partition("/")[2]
+    if not any(fnmatch.fnmatch(outcome.check, one) or fnmatch.fnmatch(name, one) for one in allow):
+        return outcome
+    return msgspec.structs.replace(outcome, findings=tuple(map(_as_notice, outcome.findings)))
+
+
+def _as_notice(finding: Finding) -> Finding:
+    if finding.level is not Level.ERROR:
+        return finding
+    return msgspec.structs.replace(finding, level=Level.NOTICE, message=f"{finding.message} (allowed)")

@@ -1,0 +1,76 @@
+"""The evidence of memorize: what the probe told, how the command ended, and the reviewed reference, if there is one."""
+
+from __future__ import annotations
+
+from typing import TypeVar
+
+import msgspec
+
+from ..errors import Skip, Unjudged
+from ..references import Reference
+from ..training import Ended
+from .optimizing import Optimizing
+from .parameters import Parameters
+
+Look = TypeVar("Look")
+
+
+class Told(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What the probe saw. `ended`: memorized, verdict, steps, cut, exception or no-gpu. Memory is in bytes.
+
+    Each look's own record is None where it told nothing; `untold` says why, by the look's name.
+    """
+
+    ended: str
+    steps: int = 0
+    seconds: float = 0.0
+    losses: tuple[float, ...] = ()
+    source: str = "training_step"
+    functions: str = ""
+    sign: int = 0
+    bound: float | None = None
+    constant: float | None = None
+    batch_digest: str = ""
+    written: str = ""
+    loaders: tuple[str, ...] = ()
+    planned: float = 0.0
+    optimizers: int = 1
+    manual: bool = False
+    trainable: int = 0
+    without_gradient: tuple[str, ...] = ()
+    zero_gradient: tuple[str, ...] = ()
+    unmoved: tuple[str, ...] = ()
+    noisy: tuple[str, ...] = ()
+    device: str = ""
+    peak_memory: int = 0
+    versions: dict[str, str] = {}
+    untold: dict[str, str] = {}
+    parameters: Parameters | None = None
+    optimizing: Optimizing | None = None
+    kind: str = "memorize-probe"
+    schema: int = 2
+
+
+class Evidence(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How the command ended, what the probe told (None: it was never reached), and the training's reference."""
+
+    ended: Ended
+    told: Told | None = None
+    reference: Reference | None = None
+    rehearsed: bool = False
+    kind: str = "memorize"
+    schema: int = 2
+
+    @property
+    def probe(self) -> Told:
+        """What the probe told. Raises Unjudged where there is nothing."""
+        if self.told is None:
+            raise Unjudged("no Trainer.fit was seen")
+        return self.told
+
+    def look(self, name: str, one: type[Look]) -> Look:
+        """The record of one look. Raises Skip with the reason where it told nothing."""
+        record = getattr(self.probe, name)
+        if not isinstance(record, one):
+            raise Skip(self.probe.untold.get(name, "the fit ended before it could be seen"))
+        return record

@@ -1,0 +1,59 @@
+"""A fit inside the caller's own process, after which everything is as it was."""
+
+from __future__ import annotations
+
+import importlib
+import traceback
+from typing import Any
+
+from .. import channel, seeds
+from . import frames
+from .session import eagerly
+from .snapshot import Snapshot, numbers_kept
+
+
+def fit(probe: Any, asked: channel.Asked, module: Any, data: Any, given: dict[str, Any]) -> dict[str, Any] | None:
+    """Fit `module` to one batch of `data` by a Trainer with the arguments `given`, and put everything back.
+
+    Returns what the training raised: `message`, `file`, `line` and `tail`; None where it raised nothing.
+    """
+    package = _package(module)
+    lightning = importlib.import_module(package)
+    is_datamodule = any(one.__name__ == "LightningDataModule" for one in type(data).__mro__)
+    held = [Snapshot(module)] + ([Snapshot(data)] if is_datamodule else [])
+    with numbers_kept(), eagerly():
+        try:
+            seeds.seed_all(int(asked.settings["seed"]))
+            quiet = {"logger": False, "enable_checkpointing": False, "enable_progress_bar": False}
+            given = {"max_epochs": -1} | given | quiet | {"enable_model_summary": False, "barebones": False}
+            given = probe.overridden(asked, given)
+            given["callbacks"] = [*_listed(given.get("callbacks")), probe.callback(asked, package)]
+            trainer = lightning.Trainer(**given)
+            probe.adjust(asked, trainer)
+            trainer.fit(module, datamodule=data) if is_datamodule else trainer.fit(module, data)
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:
+            return _told(error)
+        finally:
+            for one in held:
+                one.restore()
+    return None
+
+
+def _package(module: Any) -> str:
+    names = [one.__module__ for one in type(module).__mro__ if one.__name__ == "LightningModule"]
+    return "pytorch_lightning" if names and names[0].startswith("pytorch_lightning") else "lightning.pytorch"
+
+
+def _listed(callbacks: Any) -> list[Any]:
+    if callbacks is None:
+        return []
+    return list(callbacks) if isinstance(callbacks, (list, tuple)) else [callbacks]
+
+
+def _told(error: BaseException) -> dict[str, Any]:
+    lines = traceback.format_exception(error)
+    own = [one for one in traceback.extract_tb(error.__traceback__) if frames.is_theirs(one.filename)]
+    place = {"file": own[-1].filename, "line": own[-1].lineno or 0} if own else {}
+    return {"message": f"{type(error).__name__}: {error}", "tail": "".join(lines[-12:]), **place}

@@ -1,0 +1,105 @@
+"""One batch, fetched by the real way (loader, collate, transfer hooks), and from then on handed out again and again.
+
+`overfit_batches` would fetch it anew each time: a custom batch_sampler, a stream or a random augmentation then give
+another one, and each one-batch epoch starts its workers again. Here the whole fit is one epoch over a batch that is
+held; who writes into it is found out, and the next step gets a fresh copy.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import copy
+from collections.abc import Iterator
+from typing import Any
+
+from ..batches import leaves
+
+
+class Replay:
+    """In the place of a fit loop's data fetcher. `real` is the fetcher that was there."""
+
+    def __init__(self, trainer: Any, real: Any, steps: int) -> None:
+        self.trainer, self.real, self.steps = trainer, real, steps
+        self.kept: Any = None  # as it came from the device transfer; nobody gets this one
+        self.out: Any = None  # what training_step gets
+        self.versions: list[int] = []
+        self.written = ""  # the path of what a step wrote into
+        self.fetched, self.length, self.done = 0, steps, False
+        self._start_profiler = self._stop_profiler = _nothing
+        self._watch_transfer()
+
+    def __iter__(self) -> Replay:
+        return self
+
+    def __next__(self) -> tuple[Any, int, int]:
+        if self.kept is None:
+            batch, _, dataloader = next(self.real)
+        else:
+            batch, dataloader = self._again(), 0
+        self.fetched += 1
+        self.done = self.fetched >= self.steps
+        return batch, self.fetched - 1, dataloader
+
+    def _watch_transfer(self) -> None:
+        """Keep what the first transfer made of the batch; what is held goes past the hooks."""
+        module, strategy = self.trainer.lightning_module, self.trainer.strategy
+        before, transfer = module._on_before_batch_transfer, strategy.batch_to_device
+
+        def prepared(batch: Any, *args: Any, **given: Any) -> Any:
+            return batch if self.kept is not None else before(batch, *args, **given)
+
+        def moved(batch: Any, *args: Any, **given: Any) -> Any:
+            if self.kept is None:
+                self.hold(transfer(batch, *args, **given))
+            return self.out if batch is not None else batch
+
+        vars(module)["_on_before_batch_transfer"] = prepared
+        strategy.batch_to_device = moved
+
+    def hold(self, batch: Any) -> None:
+        """Hold this one from now on."""
+        self.kept = batch
+        self._hand_out()
+
+    def _hand_out(self) -> None:
+        self.out = duplicate(self.kept)
+        self.versions = [one._version for _, one in _tensors(self.out)]
+
+    def _again(self) -> Any:
+        now = list(_tensors(self.out))
+        if [one._version for _, one in now] != self.versions:
+            changed = [path for (path, one), before in zip(now, self.versions) if one._version != before]
+            self.written = self.written or (changed[0] if changed else "batch")
+            self._hand_out()
+        return self.out
+
+    def teardown(self) -> None:
+        """Let the real fetcher go, workers and all."""
+        self.real.teardown()
+        vars(self.trainer.lightning_module).pop("_on_before_batch_transfer", None)
+        vars(self.trainer.strategy).pop("batch_to_device", None)
+
+
+def duplicate(batch: Any) -> Any:
+    """A copy that shares no tensor with `batch`; in whatever it is nested, and graphs left behind."""
+    if _is_tensor(batch):
+        return batch.detach().clone()
+    if type(batch) in (list, tuple):
+        return type(batch)(map(duplicate, batch))
+    if type(batch) is dict:
+        return {key: duplicate(one) for key, one in batch.items()}
+    with contextlib.suppress(Exception):  # a tensor inside with a graph behind it, or what cannot be copied at all
+        return copy.deepcopy(batch)
+    return batch
+
+
+def _tensors(batch: Any) -> Iterator[tuple[str, Any]]:
+    return ((path, one) for path, one in leaves(batch) if _is_tensor(one))
+
+
+def _is_tensor(value: Any) -> bool:
+    return hasattr(value, "detach") and hasattr(value, "_version")
+
+
+def _nothing(*args: Any) -> None:
+    pass

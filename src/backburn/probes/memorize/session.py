@@ -1,0 +1,255 @@
+"""One training at its first batch, for looks at it: run its own step as often as needed, and leave no trace of that."""
+
+from __future__ import annotations
+
+import contextlib
+from collections import OrderedDict
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+from ..batches import leaves, size
+from . import frames
+from ..floor import Call, recorder
+from .replay import Replay, duplicate
+from .snapshot import Numbers, Snapshot, numbers_kept
+
+
+class Untold(Exception):
+    """A look that does not apply, or could not be taken; its text is the reason."""
+
+
+class Pass:
+    """What one run of training_step did: `returned` (its loss with the graph behind it, or None), the loss functions it
+    called, what each outermost submodule returned (name, tensor), and what was logged. `moved` are optimizers that it
+    stepped itself (manual optimization), `roots` the tensors that it called backward on.
+    """
+
+    def __init__(self) -> None:
+        self.returned: Any = None
+        self.calls: list[Call] = []
+        self.outputs: list[tuple[str, Any]] = []
+        self.logged: dict[str, Any] = {}
+        self.roots: list[Any] = []
+
+    @property
+    def value(self) -> float | None:
+        """The loss as a number (of several elements, their mean); None where there is none."""
+        return None if self.returned is None else float(self.returned.detach().float().mean())
+
+    @property
+    def losses(self) -> list[Any]:
+        """What gradients start from: the returned loss, or what manual optimization called backward on."""
+        if self.roots:
+            return self.roots
+        return [self.returned] if self.returned is not None and self.returned.requires_grad else []
+
+
+class Session:
+    """A fit that stands before its first step, with its batch.
+
+    `batch` is on the training's device, as training_step gets it; looks may read it and must not change it (`copy()`
+    gives one that they may). `size` is its number of samples. `settings` are the stage's.
+    """
+
+    def __init__(self, trainer: Any, replay: Replay, settings: Mapping[str, Any], numbers: Numbers) -> None:
+        self.trainer, self.module, self.replay, self.settings = trainer, trainer.lightning_module, replay, settings
+        self.numbers = numbers  # the random numbers that every pass gets, as every step does
+        self.planned: float = 0  # steps that the user's own Trainer would take; inf where that is not known
+        self._first: Pass | None = None
+
+    @property
+    def batch(self) -> Any:
+        """The held batch."""
+        return self.replay.kept
+
+    @property
+    def size(self) -> int:
+        """Samples in the batch."""
+        return size(self.batch)
+
+    def copy(self) -> Any:
+        """The batch, to be changed at will: edit its tensors in place, by the paths of `leaves`."""
+        return duplicate(self.batch)
+
+    def tensors(self, batch: Any = None) -> dict[str, Any]:
+        """Path -> tensor, of the held batch or another one."""
+        return {path: one for path, one in leaves(self.batch if batch is None else batch) if hasattr(one, "detach")}
+
+    @property
+    def first(self) -> Pass:
+        """One pass as training does it, before anything moved. Raises what training_step raises."""
+        if self._first is None:
+            self._first = self.run()
+        return self._first
+
+    @property
+    def returns_loss(self) -> bool:
+        """Whether training_step returns its loss; where it cannot be run, whether Lightning optimizes by it."""
+        try:
+            return self.first.returned is not None
+        except Exception:
+            return bool(self.module.automatic_optimization)
+
+    def run(self, batch: Any = None, *, evaluation: bool = False, seed: int | None = None) -> Pass:
+        """training_step on a copy of the batch (or on `batch`), with the random numbers of every step (or of `seed`).
+
+        `evaluation` puts all modules into eval mode for it. Afterwards parameters, buffers, gradients, flags, hooks,
+        counters and optimizers are what they were. Raises what training_step raises.
+        """
+        done, given = Pass(), self.copy() if batch is None else batch
+        with self._untouched(), numbers_kept(self.numbers), self._observed(done):
+            if seed is not None:
+                import torch
+
+                torch.manual_seed(seed)
+            if evaluation:
+                self.module.eval()
+            done.returned = _loss(self._step(given))
+        return done
+
+    def evaluate(self, hook: str = "validation_step", batch: Any = None) -> Pass:
+        """As `run`, of another of the module's steps, in eval mode and without gradients."""
+        import torch
+
+        done, given = Pass(), self.copy() if batch is None else batch
+        with self._untouched(), numbers_kept(self.numbers), self._observed(done), torch.no_grad():
+            self.module.eval()
+            done.returned = _loss(self._step(given, hook))
+        return done
+
+    def _step(self, batch: Any, hook: str = "training_step") -> Any:
+        kwargs: OrderedDict[str, Any] = OrderedDict([("batch", batch)])
+        names = list(_parameters(getattr(self.module, hook)))
+        if "batch_idx" in names or len(names) > 1:
+            kwargs["batch_idx"] = 0
+        call = _lightning(self.trainer, "trainer.call")
+        return call._call_strategy_hook(self.trainer, hook, *kwargs.values())
+
+    @contextlib.contextmanager
+    def _untouched(self) -> Iterator[None]:
+        """All that the pass may change is put back: also by an own optimizer step, or a forward that writes weights."""
+        held, outside = Snapshot(self.module), Snapshot(self.trainer.datamodule) if self.trainer.datamodule else None
+        steps = _optimizer_steps_off(self.trainer.optimizers)
+        progress = _progress(self.trainer)
+        try:
+            yield
+        finally:
+            steps()
+            held.restore()
+            if outside is not None:
+                outside.restore()
+            progress()
+
+    @contextlib.contextmanager
+    def _observed(self, done: Pass) -> Iterator[None]:
+        """Loss calls, outputs of outermost submodules, logged values and roots of backward go to `done`."""
+        import torch
+
+        depth = [0]
+        hooks = []
+
+        def enter(module: Any, args: Any) -> None:
+            depth[0] += 1
+
+        def leave(name: str) -> Callable[..., None]:
+            def left(module: Any, args: Any, output: Any) -> None:
+                depth[0] -= 1
+                if depth[0] == 0:
+                    done.outputs.extend((name, one) for _, one in leaves(output) if hasattr(one, "detach"))
+
+            return left
+
+        def log(name: str, value: Any, *args: Any, **given: Any) -> None:
+            done.logged[name] = value
+
+        def log_dict(values: Any, *args: Any, **given: Any) -> None:
+            done.logged.update(values)
+
+        backward = torch.autograd.backward
+
+        def noted(tensors: Any, *args: Any, **given: Any) -> Any:
+            done.roots.extend([tensors] if hasattr(tensors, "detach") else tensors)
+            given["retain_graph"] = True  # looks walk the graph afterwards
+            return backward(tensors, *args, **{key: one for key, one in given.items()})
+
+        for name, one in self.module.named_modules():
+            if one is self.module or _is_loss(one):
+                continue
+            hooks.append(one.register_forward_pre_hook(enter))
+            hooks.append(one.register_forward_hook(leave(name), always_call=True))
+        vars(self.module).update(log=log, log_dict=log_dict)
+        torch.autograd.backward = noted
+        try:
+            with eagerly(), recorder(frames.here) as seen:
+                yield
+        finally:
+            torch.autograd.backward = backward
+            for hook in hooks:
+                hook.remove()
+            vars(self.module).pop("log", None)
+            vars(self.module).pop("log_dict", None)
+            done.calls.extend(seen.calls)
+
+
+@contextlib.contextmanager
+def eagerly() -> Iterator[None]:
+    """Inside, torch.compile compiles nothing (torch 2.6 and later): looks would see nothing of what is compiled."""
+    import torch
+
+    stance = getattr(torch.compiler, "set_stance", None)
+    with stance("force_eager") if stance else contextlib.nullcontext():
+        yield
+
+
+def _optimizer_steps_off(optimizers: Any) -> Callable[[], None]:
+    """Let `step` do nothing but its closure; returns what undoes it."""
+    own = [(one, vars(one).get("step")) for one in optimizers]
+
+    def only_closure(closure: Any = None) -> Any:
+        return closure() if closure is not None else None
+
+    for one in optimizers:
+        vars(one)["step"] = only_closure
+
+    def undo() -> None:
+        for one, step in own:
+            vars(one).pop("step", None)
+            if step is not None:
+                vars(one)["step"] = step
+
+    return undo
+
+
+def _progress(trainer: Any) -> Callable[[], None]:
+    """What manual optimization counts; returns what puts it back."""
+    counted = trainer.fit_loop.epoch_loop.manual_optimization.optim_step_progress
+    total, current = vars(counted.total).copy(), vars(counted.current).copy()
+
+    def undo() -> None:
+        vars(counted.total).update(total)
+        vars(counted.current).update(current)
+
+    return undo
+
+
+def _lightning(trainer: Any, name: str) -> Any:
+    """`lightning.pytorch.<name>` or `pytorch_lightning.<name>`, whichever the Trainer is of."""
+    import importlib
+
+    home = next(one.__module__ for one in type(trainer).__mro__ if one.__module__.endswith(".trainer.trainer"))
+    return importlib.import_module(f"{home.removesuffix('.trainer.trainer')}.{name}")
+
+
+def _parameters(step: Any) -> Mapping[str, Any]:
+    import inspect
+
+    return inspect.signature(step).parameters
+
+
+def _is_loss(module: Any) -> bool:
+    return type(module).__module__ == "torch.nn.modules.loss" or "torchmetrics" in type(module).__module__
+
+
+def _loss(returned: Any) -> Any:
+    loss = returned.get("loss") if isinstance(returned, dict) else returned
+    return loss if hasattr(loss, "detach") else None
