@@ -20,13 +20,14 @@ class Untold(Exception):
 
 class Pass:
     """What one run of training_step did: `returned` (its loss with the graph behind it, or None), the loss functions it
-    called, what each outermost submodule returned (name, tensor), and what was logged. `moved` are optimizers that it
-    stepped itself (manual optimization), `roots` the tensors that it called backward on.
+    called, what each outermost submodule was given and returned (name, tensor), and what was logged. `roots` are the
+    tensors that it called backward on (manual optimization).
     """
 
     def __init__(self) -> None:
         self.returned: Any = None
         self.calls: list[Call] = []
+        self.inputs: list[tuple[str, Any]] = []
         self.outputs: list[tuple[str, Any]] = []
         self.logged: dict[str, Any] = {}
         self.roots: list[Any] = []
@@ -148,8 +149,14 @@ class Session:
         depth = [0]
         hooks = []
 
-        def enter(module: Any, args: Any) -> None:
-            depth[0] += 1
+        def enter(name: str) -> Callable[..., None]:
+            def entered(module: Any, args: Any, kwargs: Any) -> None:
+                depth[0] += 1
+                if depth[0] == 1:
+                    given = leaves([args, kwargs])
+                    done.inputs.extend((name, one.detach()) for _, one in given if hasattr(one, "detach"))
+
+            return entered
 
         def leave(name: str) -> Callable[..., None]:
             def left(module: Any, args: Any, output: Any) -> None:
@@ -175,7 +182,7 @@ class Session:
         for name, one in self.module.named_modules():
             if one is self.module or _is_loss(one):
                 continue
-            hooks.append(one.register_forward_pre_hook(enter))
+            hooks.append(one.register_forward_pre_hook(enter(name), with_kwargs=True))
             hooks.append(one.register_forward_hook(leave(name), always_call=True))
         vars(self.module).update(log=log, log_dict=log_dict)
         torch.autograd.backward = noted
