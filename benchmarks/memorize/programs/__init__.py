@@ -1,5 +1,5 @@
 """Healthy trainings over the families that make naive tests cry wolf; thresholds may be tuned on them."""
 
-from . import tabular
+from . import generative, images, tabular
 
-PROGRAMS = (*tabular.PROGRAMS,)
+PROGRAMS = (*tabular.PROGRAMS, *images.PROGRAMS, *generative.PROGRAMS)

@@ -102,3 +102,26 @@ def lines():
         found += [(line.strip().lower(), label) for line in description.splitlines() if len(line.strip()) > 12]
     alphabet = {letter: index for index, letter in enumerate(sorted({c for line, _ in found for c in line}), start=1)}
     return [([alphabet[letter] for letter in line], label) for line, label in found], len(alphabet) + 1
+
+
+@cache
+def moons(count=1000):
+    """Points of two half moons (count, 2), standardised."""
+    x, _ = datasets.make_moons(count, noise=0.08, random_state=0)
+    return standardised(torch.tensor(x, dtype=torch.float32))
+
+
+@cache
+def shapes(count=400, size=12):
+    """Noisy images (count, 1, size, size) of a disk and a square, and masks: 0 ground, 1 disk, 2 square, 255 border."""
+    draw = torch.Generator().manual_seed(10)
+    down, across = torch.meshgrid(torch.arange(size), torch.arange(size), indexing="ij")
+    row, column = torch.randint(2, size - 2, (2, count, 2, 1, 1), generator=draw)
+    disk = (down - row[:, 0]) ** 2 + (across - column[:, 0]) ** 2
+    square = torch.maximum((down - row[:, 1]).abs(), (across - column[:, 1]).abs())
+    masks = torch.zeros(count, size, size, dtype=torch.long)
+    masks[disk <= 9] = 1
+    masks[square <= 2] = 2
+    images = masks.float() + 0.1 * torch.randn(count, size, size, generator=draw)
+    masks[square == 3] = 255
+    return (images - 0.3).unsqueeze(1), masks

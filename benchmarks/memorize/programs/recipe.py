@@ -18,13 +18,14 @@ class Recipe:
 
     def configure(self, parameters):
         """What configure_optimizers returns."""
-        optimizer = self._optimizer(parameters)
+        optimizer = self.optimizer_of(parameters)
         if not self.warmup:
             return optimizer
         scheduler = LambdaLR(optimizer, lambda step: min(1.0, (step + 1) / self.warmup))
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
 
-    def _optimizer(self, parameters):
+    def optimizer_of(self, parameters):
+        """The optimizer alone."""
         if self.optimizer == "sgd":
             return SGD(parameters, lr=self.lr, momentum=0.9, weight_decay=self.weight_decay)
         if self.optimizer == "adamw":
