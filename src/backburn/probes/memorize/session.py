@@ -19,12 +19,13 @@ class Untold(Exception):
 
 
 class Pass:
-    """What one run of training_step did: `returned` (its loss with the graph behind it, or None), the loss functions it
+    """What one run of training_step did with `batch`: `returned` (its loss with the graph behind it, or None), the loss functions it
     called, what each outermost submodule was given and returned (name, tensor), and what was logged. `roots` are the
     tensors that it called backward on (manual optimization).
     """
 
     def __init__(self) -> None:
+        self.batch: Any = None
         self.returned: Any = None
         self.calls: list[Call] = []
         self.inputs: list[tuple[str, Any]] = []
@@ -98,6 +99,7 @@ class Session:
         counters and optimizers are what they were. Raises what training_step raises.
         """
         done, given = Pass(), self.copy() if batch is None else batch
+        done.batch = given
         with self._untouched(), numbers_kept(self.numbers), self._observed(done):
             if seed is not None:
                 import torch

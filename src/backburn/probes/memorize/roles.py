@@ -1,0 +1,46 @@
+"""Which parts of a batch go into the model, and which are held against its outputs."""
+
+from __future__ import annotations
+
+import contextlib
+from typing import Any
+
+from .session import Session
+
+INPUT, TARGET = "input", "target"
+
+
+def roles(session: Session) -> dict[str, set[str]]:
+    """Path -> roles of each tensor in the batch, by memory shared with what modules and loss functions were given, or
+    by equal values. Both for a language model's tokens; none for what neither is.
+
+    Where no input is found (it was scaled or converted on the way), floating-point parts that are no targets are.
+    """
+    seen = session.first
+    given = [one for _, one in seen.inputs]
+    wanted = [call.given["target"] for call in seen.calls if hasattr(call.given.get("target"), "detach")]
+    found: dict[str, set[str]] = {}
+    for path, one in session.tensors(seen.batch).items():
+        found[path] = {INPUT for _ in [0] if any(_is_of(one, other) for other in given)}
+        found[path] |= {TARGET for _ in [0] if any(_is_of(one, other) for other in wanted)}
+    if not any(INPUT in one for one in found.values()):
+        for path, one in session.tensors(seen.batch).items():
+            if not found[path] and one.dim() and (one.is_floating_point() or one.dim() > 1):
+                found[path] = {INPUT}
+    if not any(TARGET in one for one in found.values()):
+        rest = [path for path, one in found.items() if not one]
+        if len(rest) == 1:
+            found[rest[0]] = {TARGET}
+    return found
+
+
+def _is_of(one: Any, other: Any) -> bool:
+    """Whether `other` is `one`, a view of it, or has its values in another shape or type."""
+    with contextlib.suppress(RuntimeError, NotImplementedError):  # of a layout without storage
+        if one.numel() and one.untyped_storage().data_ptr() == other.untyped_storage().data_ptr():
+            return True
+    if one.numel() != other.numel() or not one.numel():
+        return False
+    with contextlib.suppress(RuntimeError):
+        return bool((one.detach().reshape(-1).double() == other.detach().reshape(-1).double()).all())
+    return False
