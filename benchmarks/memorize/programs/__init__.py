@@ -1,5 +1,5 @@
 """Healthy trainings over the families that make naive tests cry wolf; thresholds may be tuned on them."""
 
-from . import generative, images, tabular
+from . import contrastive, generative, images, language, tabular
 
-PROGRAMS = (*tabular.PROGRAMS, *images.PROGRAMS, *generative.PROGRAMS)
+PROGRAMS = (*tabular.PROGRAMS, *images.PROGRAMS, *generative.PROGRAMS, *contrastive.PROGRAMS, *language.PROGRAMS)

@@ -125,3 +125,11 @@ def shapes(count=400, size=12):
     images = masks.float() + 0.1 * torch.randn(count, size, size, generator=draw)
     masks[square == 3] = 255
     return (images - 0.3).unsqueeze(1), masks
+
+
+@cache
+def reversals(count=800, length=7):
+    """Ids 2..11 (count, length), and 0 followed by the same ids backwards."""
+    draw = torch.Generator().manual_seed(11)
+    source = torch.randint(2, 12, (count, length), generator=draw)
+    return source, torch.cat([torch.zeros(count, 1, dtype=torch.long), source.flip(1)], 1)
