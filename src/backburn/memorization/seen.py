@@ -9,6 +9,7 @@ import msgspec
 from ..errors import Skip, Unjudged
 from ..references import Reference
 from ..training import Ended
+from .batch import Batch
 from .optimizing import Optimizing
 from .parameters import Parameters
 
@@ -45,6 +46,7 @@ class Told(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     peak_memory: int = 0
     versions: dict[str, str] = {}
     untold: dict[str, str] = {}
+    batch: Batch | None = None
     parameters: Parameters | None = None
     optimizing: Optimizing | None = None
     kind: str = "memorize-probe"

@@ -16,7 +16,7 @@ import msgspec
 from .. import environment, evidence, references, training
 from ..config import Seconds, Training
 from ..errors import Skip, Unjudged
-from ..memorization import parameters
+from ..memorization import batch, parameters
 from ..memorization.judging import FOUND, listed
 from ..memorization.seen import Evidence as Evidence
 from ..memorization.seen import Told
@@ -266,6 +266,7 @@ def measured(seen: Evidence) -> tuple[Measured, ...]:
 CHECKS: tuple[Check, ...] = (
     training_ran,
     on_gpu,
+    *batch.CHECKS,
     batch_is_fixed,
     parameters.parameters_are_registered,
     parameters.parameters_are_connected,
@@ -286,13 +287,14 @@ def candidate(seen: Evidence, config: Config) -> Reference | None:
     if told is None or told.ended not in ("memorized", "steps", "verdict"):
         return None
     alone = msgspec.structs.replace(seen, reference=None)
+    numbers = _figures(told) | batch.figures(alone)
     return Reference(
         stage="memorize",
         training=config.training.name,
         machine=Machine(hardware=_HARDWARE),
         seeds=(config.seed,),
-        figures={name: (value,) for name, value in _figures(told).items() if math.isfinite(value)},
-        settings={FOUND: " ".join(_found(alone, config))} | parameters.kept(alone),
+        figures={name: (value,) for name, value in numbers.items() if math.isfinite(value)},
+        settings={FOUND: " ".join(_found(alone, config))} | batch.kept(alone) | parameters.kept(alone),
     )
 
 

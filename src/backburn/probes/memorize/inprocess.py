@@ -30,15 +30,30 @@ def fit(probe: Any, asked: channel.Asked, module: Any, data: Any, given: dict[st
             given["callbacks"] = [*_listed(given.get("callbacks")), probe.callback(asked, package)]
             trainer = lightning.Trainer(**given)
             probe.adjust(asked, trainer)
-            trainer.fit(module, datamodule=data) if is_datamodule else trainer.fit(module, data)
-        except KeyboardInterrupt:
-            raise
-        except BaseException as error:
+            trainer.fit(module, datamodule=data) if is_datamodule else trainer.fit(module, _loader(data))
+        except (Exception, SystemExit) as error:
             return _told(error)
         finally:
             for one in held:
                 one.restore()
     return None
+
+
+class _Batches:
+    """Batches as a loader: of a plain list Lightning would make a loader of each batch."""
+
+    def __init__(self, batches: Any) -> None:
+        self.batches = batches
+
+    def __iter__(self) -> Any:
+        return iter(self.batches)
+
+
+def _loader(data: Any) -> Any:
+    from torch.utils.data import DataLoader
+
+    several = isinstance(data, (list, tuple)) and data and all(isinstance(one, DataLoader) for one in data)
+    return data if isinstance(data, (DataLoader, dict)) or hasattr(data, "flattened") or several else _Batches(data)
 
 
 def _package(module: Any) -> str:

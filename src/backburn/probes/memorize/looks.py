@@ -8,10 +8,10 @@ from __future__ import annotations
 import time
 from typing import Any
 
-from . import parameters
+from . import batch, parameters
 from .session import Session, Untold
 
-FIRST: dict[str, Any] = {"parameters": parameters}  # before the first step
+FIRST: dict[str, Any] = {"batch": batch, "parameters": parameters}  # before the first step
 MOVED: dict[str, Any] = {}  # after the first few steps: a head that starts at zero shows nothing before
 LAST: dict[str, Any] = {}  # once it has memorized, or cannot
 

@@ -1,0 +1,355 @@
+"""The batch: finite, whole, varied, on a scale that can be learned from, with labels that belong to its inputs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from ..errors import Skip
+from ..report import Finding, Level, after
+from .judging import suspected
+
+if TYPE_CHECKING:
+    from .seen import Evidence
+
+_FEW = 8  # samples: of fewer, two classes may well be missing (research, section 4, row 1)
+_SAME = 0.5  # share of different samples at most where something repeats them (row 1)
+_TINY, _HUGE = 0.02, 50.0  # standard deviation and largest number of inputs that are learned from as they are (row 1)
+_LEAK = 0.999  # |correlation| of an input column with the labels (row D09)
+_LIKE = 0.5  # mean centred cosine of a sample with itself, fetched again (row 2)
+_UNLIKE = 0.1  # a random crop of a small image comes down to 0.2, noise of four times its signal to 0.06
+_NEAREST = 4  # samples that are nearest to themselves by chance, at most
+_BY_CHANCE = 0.05  # p above which labels may as well be drawn (row 13)
+_CLEAR, _GONE = 0.005, 0.2  # p that a reference has to have had, and that speaks against it
+_SHIFT = 5.0  # times by which a standard deviation may differ from the reviewed one
+_MOVED = 4.0  # reviewed standard deviations by which a mean may differ
+
+
+class Leaf(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One tensor of the batch. `roles`: input, target, both or neither is known; `distinct`: different rows (0: not
+    counted); `values`: different integers, `counts` how often each occurs where they are few.
+    """
+
+    path: str
+    roles: tuple[str, ...] = ()
+    dtype: str = ""
+    shape: tuple[int, ...] = ()
+    not_finite: int = 0
+    first_row: int = 0
+    low: float = 0.0
+    high: float = 0.0
+    mean: float = 0.0
+    std: float = 0.0
+    whole: bool = False
+    distinct: int = 0
+    values: int = 0
+    counts: dict[str, int] = {}
+
+    @property
+    def is_float(self) -> bool:
+        """Whether it holds floating-point numbers."""
+        return "float" in self.dtype
+
+    @property
+    def is_input(self) -> bool:
+        """Whether it is an input and nothing else."""
+        return self.roles == ("input",)
+
+    @property
+    def is_target(self) -> bool:
+        """Whether it is a target and nothing else."""
+        return self.roles == ("target",)
+
+
+class Leak(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The input column that is most like a target."""
+
+    path: str
+    column: int
+    target: str
+    correlation: float
+
+
+class Again(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The same samples, fetched under other random numbers: paths of inputs and targets that came out otherwise.
+
+    `changed` counts the samples whose target did; `likeness` and `recognised` say how like itself a sample still is.
+    """
+
+    inputs: tuple[str, ...] = ()
+    targets: tuple[str, ...] = ()
+    changed: int = 0
+    labels: bool = False  # the targets that changed are one integer for each sample
+    reshaped: bool = False
+    likeness: float = 1.0
+    recognised: float = 1.0
+
+
+class Alignment(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """p of a permutation test: do similar inputs have similar labels? None where it cannot be asked."""
+
+    samples: int = 0
+    p: float | None = None
+
+
+class Batch(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The batch. `rows` are its samples, `asked` those that the loader was asked for (0: it does not say)."""
+
+    rows: int = 0
+    asked: int = 0
+    leaves: tuple[Leaf, ...] = ()
+    leaks: tuple[Leak, ...] = ()
+    again: Again | None = None
+    alignment: Alignment | None = None
+    untried: str = ""
+
+    @property
+    def inputs(self) -> tuple[Leaf, ...]:
+        """Tensors that are inputs and nothing else."""
+        return tuple(one for one in self.leaves if one.is_input)
+
+    @property
+    def targets(self) -> tuple[Leaf, ...]:
+        """Tensors that are targets and nothing else."""
+        return tuple(one for one in self.leaves if one.is_target)
+
+
+def _some(found: Iterable[Leaf]) -> list[Leaf]:
+    """What a check looks at. Raises Skip where there is nothing of that kind."""
+    listed = list(found)
+    if not listed:
+        raise Skip("the batch holds nothing of that kind, as far as it can be told")
+    return listed
+
+
+def batch_is_finite(seen: Evidence, config: Any) -> Iterator[Finding]:
+    """Nothing in the batch is NaN or infinite."""
+    for one in seen.look("batch", Batch).leaves:
+        if one.not_finite:
+            message = (
+                f"{one.path} holds {one.not_finite} numbers that are NaN or infinite, first in row {one.first_row}"
+            )
+            finding = Finding(message=message, hint="Look at the data set, and at a normalisation that divides by 0.")
+            if _loss_is_finite(seen):  # masked on purpose: the loss leaves them out
+                yield from suspected([finding], batch_is_finite, seen.reference)
+            else:
+                yield finding
+
+
+def _loss_is_finite(seen: Evidence) -> bool:
+    losses = seen.probe.losses
+    return bool(losses) and abs(losses[0]) < float("inf")
+
+
+def batch_is_whole(seen: Evidence, config: Any) -> Iterator[Finding]:
+    """Inputs and targets have a row for each sample of the batch."""
+    told = seen.look("batch", Batch)
+    rows = {one.path: one.shape[0] for one in told.leaves if one.shape and set(one.roles) & {"input", "target"}}
+    short = {path: count for path, count in rows.items() if count == 1 and told.asked > 1}
+    if short and told.asked:
+        path, count = next(iter(short.items()))
+        message = f"{path} has {count} row, and the loader was asked for {told.asked} samples"
+        hint = "Does collate_fn, or training_step, keep only a part of the batch?"
+        yield from suspected([Finding(message=message, hint=hint)], batch_is_whole, seen.reference)
+
+
+@after(batch_is_finite)
+def inputs_vary(seen: Evidence, config: Any) -> Iterator[Finding]:
+    """The inputs differ from sample to sample."""
+    told = seen.look("batch", Batch)
+    found = _some(told.inputs)
+    flat = [one for one in found if one.distinct == 1 and told.rows > 1]
+    if len(flat) == len([one for one in found if one.distinct]) and flat:
+        one = flat[0]
+        what = f"is {one.low:.4g} everywhere" if one.low == one.high else "is the same in every sample"
+        hint = "A normalisation by 0 or infinity, an index that is not used (`data[0]`), a wrong column?"
+        yield Finding(message=f"{one.path} {what}: {told.rows} samples, one input", hint=hint)
+
+
+@after(inputs_vary)
+def samples_differ(seen: Evidence, config: Any) -> Iterator[Finding]:
+    """No sample is in the batch again and again."""
+    told = seen.look("batch", Batch)
+    for one in _some(told.inputs):
+        # Few possible inputs repeat by themselves: bits, short ids. As many columns as samples do not.
+        roomy = one.is_float and not one.whole
+        if roomy and told.rows >= _FEW and 0 < one.distinct <= _SAME * told.rows:
+            message = f"{one.path}: {one.distinct} different samples in a batch of {told.rows}"
+            hint = "Does __getitem__ use its index? Does a sampler, or an augmentation, repeat samples on purpose?"
+            yield from suspected([Finding(message=message, hint=hint)], samples_differ, seen.reference)
+
+
+@after(batch_is_finite)
+def labels_vary(seen: Evidence, config: Any) -> Iterator[Finding]:
+    """The targets are not all the same."""
+    told = seen.look("batch", Batch)
+    for one in _some(told.targets):
+        if told.rows >= _FEW and one.low == one.high and one.distinct == 1:
+            message = (
+                f"{one.path} is {one.low:.4g} for all {told.rows} samples: whatever the input, one answer is right"
+            )
+            hint = "A label column that was lost, a threshold, a data set sorted by label and not shuffled?"
+            yield Finding(message=message, hint=hint)
+
+
+def labels_stay_paired(seen: Evidence, config: Any) -> Iterator[Finding]:
+    """Fetched again, the same input has the same label."""
+    again = _again(seen)
+    if not again.targets:
+        return
+    message = f"fetched again, {again.changed} samples came with another label ({again.targets[0]})"
+    hint = "Does __getitem__ draw the label by another index than the input? Does collate_fn shuffle one of the two?"
+    finding = Finding(message=message, hint=hint)
+    same = not again.inputs and not again.reshaped
+    like = again.likeness >= _LIKE and again.recognised >= _LIKE and again.labels and not again.reshaped
+    if same or like:
+        yield finding
+    else:
+        raise Skip("inputs and targets are both drawn anew each time (masking, mixing, pairs)")
+
+
+def augmentation_keeps_inputs(seen: Evidence, config: Any) -> Iterator[Finding]:
+    """Fetched again, a sample can still be recognised."""
+    again = _again(seen)
+    if again.reshaped or not again.inputs:
+        raise Skip("fetched again, the inputs are the same" if not again.reshaped else "the inputs are drawn anew")
+    if again.likeness < _UNLIKE and again.recognised * seen.look("batch", Batch).rows < _NEAREST:
+        message = (
+            f"fetched again, a sample is as like itself as like another: cosine {again.likeness:.2f}, and"
+            f" {again.recognised:.0%} are still nearest to themselves"
+        )
+        hint = "An augmentation that drowns its input, or a data set that draws anew?"
+        yield from suspected([Finding(message=message, hint=hint)], augmentation_keeps_inputs, seen.reference)
+
+
+def _again(seen: Evidence) -> Again:
+    told = seen.look("batch", Batch)
+    if told.again is None:
+        raise Skip(told.untried or "these samples cannot be fetched again: a stream, several loaders, or a plain list")
+    return told.again
+
+
+@after(labels_vary)
+def labels_not_in_inputs(seen: Evidence, config: Any) -> Iterator[Finding]:
+    """No input column is the label."""
+    told = seen.look("batch", Batch)
+    targets = {one.path: one for one in told.targets}
+    for leak in told.leaks:
+        few = told.rows < 2 * _FEW or targets[leak.target].distinct < 2
+        if not few and leak.correlation > _LEAK:
+            message = f"{leak.path}, column {leak.column}, is {leak.target}: correlation {leak.correlation:.4f}"
+            hint = "Leave the label's column out of the features."
+            yield from suspected([Finding(message=message, hint=hint)], labels_not_in_inputs, seen.reference)
+
+
+@after(inputs_vary)
+def inputs_are_scaled(seen: Evidence, config: Any) -> Iterator[Finding]:
+    """Floating-point inputs have a scale that a network learns from."""
+    found = []
+    for one in _some(leaf for leaf in seen.look("batch", Batch).inputs if leaf.is_float):
+        biggest = max(abs(one.low), abs(one.high))
+        if one.std < _TINY and one.distinct != 1:
+            message = f"{one.path} hardly varies: standard deviation {one.std:.2g} around {one.mean:.3g}"
+            found.append(Finding(message=message, hint="Divided by 255 twice, or normalised twice?"))
+        elif biggest > _HUGE:
+            message = f"{one.path} reaches {biggest:.4g} (standard deviation {one.std:.3g})"
+            found.append(
+                Finding(message=message, hint="ToTensor or Normalize left out? Networks like inputs around 1.")
+            )
+    yield from suspected(found, inputs_are_scaled, seen.reference)
+
+
+@after(labels_stay_paired, labels_vary)
+def labels_match_inputs(seen: Evidence, config: Any) -> Iterator[Finding]:
+    """Similar inputs have similar labels more often than by chance."""
+    told = seen.look("batch", Batch).alignment
+    if told is None or told.p is None:
+        raise Skip("it cannot be asked: not one target for each sample of a data set with a length")
+    before = _number(seen, "alignment")
+    if before is not None and before <= _CLEAR and told.p > _GONE:
+        message = (
+            f"labels do not belong to their inputs: similar inputs have similar labels no more often than by chance"
+            f" (p = {told.p:.2f} over {told.samples} samples; {before:.4f} when it was reviewed)"
+        )
+        yield Finding(message=message, hint="Were labels shuffled, sorted or joined by another key than the inputs?")
+    elif before is None and told.p > _BY_CHANCE:
+        message = f"similar inputs have similar labels no more often than by chance (p = {told.p:.2f})"
+        hint = "Raw inputs may well not show it; where they should, check that labels and inputs are joined rightly."
+        yield Finding(message=message, level=Level.NOTICE, hint=hint)
+
+
+def _number(seen: Evidence, name: str) -> float | None:
+    values = seen.reference.runs(name) if seen.reference else ()
+    return float(values[0]) if values else None
+
+
+@after(batch_is_finite, inputs_vary, labels_vary)
+def data_are_as_reviewed(seen: Evidence, config: Any) -> Iterator[Finding]:
+    """Inputs and targets have the types, shapes, scales and values that were reviewed."""
+    if seen.reference is None:
+        raise Skip("there is no reference")
+    for one in seen.look("batch", Batch).leaves:
+        before = seen.reference.settings.get(f"data {one.path}")
+        if before and (changes := list(_changes(_parsed(before), _parsed(_spelled(one))))):
+            hint = "If that is the change that was meant: `backburn bless memorize`."
+            yield Finding(message=f"{one.path}: {'; '.join(changes)}", hint=hint)
+
+
+def kept(seen: Evidence) -> dict[str, str]:
+    """What a reference notes of the batch: a line for each of its first tensors."""
+    told = seen.probe.batch
+    return {f"data {one.path}": _spelled(one) for one in told.leaves[:8] if one.roles} if told else {}
+
+
+def figures(seen: Evidence) -> dict[str, float]:
+    """What a reference notes in numbers."""
+    told = seen.probe.batch
+    p = told.alignment.p if told and told.alignment else None
+    return {"alignment": p} if p is not None else {}
+
+
+def _spelled(one: Leaf) -> str:
+    """`kind=float shape=1x8x8 mean=0.1 std=0.9 whole=False`: what should stay; of integers the range."""
+    kind = "float" if one.is_float else one.dtype
+    shape = "x".join(map(str, one.shape[1:])) or "1"
+    words = [f"kind={kind}", f"shape={shape}", f"mean={one.mean:.4g}", f"std={one.std:.4g}", f"whole={one.whole}"]
+    if one.counts and one.is_target:
+        words.append(f"low={one.low:.0f}")
+    return " ".join(words)
+
+
+def _parsed(text: str) -> dict[str, str]:
+    return dict(word.split("=", 1) for word in text.split() if "=" in word)
+
+
+def _changes(before: dict[str, str], now: dict[str, str]) -> Iterator[str]:
+    """What differs by more than batches of one data set do."""
+    if before.get("kind") != now.get("kind"):
+        yield f"{now.get('kind')} instead of {before.get('kind')}"
+    if len(before.get("shape", "").split("x")) != len(now.get("shape", "").split("x")):
+        yield f"shape {now.get('shape')} of a sample instead of {before.get('shape')}"
+    if before.get("kind") == now.get("kind") == "float":
+        if before.get("whole") == "False" and now.get("whole") == "True":
+            yield "only whole numbers, where there were fractions"
+        mean, std = float(before["mean"]), float(before["std"])
+        if std > 0 and not std / _SHIFT <= float(now["std"]) <= std * _SHIFT:
+            yield f"standard deviation {float(now['std']):.3g} instead of {std:.3g}"
+        elif std > 0 and abs(float(now["mean"]) - mean) > _MOVED * std:
+            yield f"mean {float(now['mean']):.3g} instead of {mean:.3g}"
+
+
+CHECKS = (
+    batch_is_finite,
+    batch_is_whole,
+    inputs_vary,
+    samples_differ,
+    labels_vary,
+    labels_stay_paired,
+    labels_not_in_inputs,
+    data_are_as_reviewed,
+    inputs_are_scaled,
+    augmentation_keeps_inputs,
+    labels_match_inputs,
+)

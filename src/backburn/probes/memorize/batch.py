@@ -1,0 +1,293 @@
+"""The batch itself, and the same samples fetched once more under other random numbers."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from ..batches import leaves
+from .roles import INPUT, TARGET, roles
+from .session import Session, Untold
+from .snapshot import numbers_kept
+
+_CLASSES = 64  # label values counted one by one
+_SAMPLES = 192  # fetched for labels-match-inputs: 200 permutations of as many take 25 ms
+_SECONDS = 0.6  # of fetching, for that
+_PERMUTATIONS = 400
+_COLUMNS = 4096  # input columns that are compared with labels
+
+
+def look(session: Session) -> dict[str, Any]:
+    """Plain data, as `backburn.memorization.batch.Batch` says."""
+    tensors = {path: one for path, one in session.tensors().items() if one.numel()}
+    if not tensors:
+        raise Untold("the batch holds no tensor")
+    known = _roles(session)
+    rows = session.size
+    told: dict[str, Any] = {"rows": rows, "asked": _asked(session)}
+    told["leaves"] = [_leaf(path, one, rows, known.get(path, set())) for path, one in tensors.items()]
+    told["leaks"] = _leaks(tensors, known, rows)
+    loader = _loader(session)
+    if loader is not None:
+        # A second look into a data set must not be seen by the data set: its own counters and generators are put back.
+        with numbers_kept(), _dataset_kept(loader):
+            told |= _refetched(loader, known)
+    return told
+
+
+def _roles(session: Session) -> dict[str, set[str]]:
+    try:
+        return roles(session)
+    except Exception:  # a training_step that fails on this very batch: its parts can still be looked at
+        return {}
+
+
+def _loader(session: Session) -> Any:
+    """The one DataLoader that the batch came from; None for several, or another iterable."""
+    from torch.utils.data import DataLoader
+
+    combined = getattr(session.trainer.fit_loop, "_combined_loader", None)
+    flat = list(combined.flattened) if combined is not None else []
+    return flat[0] if len(flat) == 1 and isinstance(flat[0], DataLoader) else None
+
+
+def _asked(session: Session) -> int:
+    """Samples that the loader was asked for in a batch; 0 where it does not say."""
+    loader = _loader(session)
+    asked = getattr(loader, "batch_size", None) or getattr(getattr(loader, "batch_sampler", None), "batch_size", None)
+    with contextlib.suppress(Exception):
+        if isinstance(asked, int) and len(loader.dataset) < asked:
+            return len(loader.dataset)
+    return asked if isinstance(asked, int) else 0
+
+
+@contextlib.contextmanager
+def _dataset_kept(loader: Any) -> Iterator[None]:
+    held = []
+    for one in (loader.dataset, getattr(loader, "sampler", None), getattr(loader, "batch_sampler", None)):
+        if hasattr(one, "__dict__"):
+            # Only what it says of itself: tensors of a data set may be gigabytes.
+            held.append((one, {key: value for key, value in vars(one).items() if not hasattr(value, "detach")}))
+    generator: Any = getattr(loader, "generator", None)
+    state = generator.get_state() if generator is not None else None
+    try:
+        yield
+    finally:
+        for one, values in held:
+            vars(one).update(values)
+        if state is not None:
+            generator.set_state(state)
+
+
+# One tensor
+
+
+def _leaf(path: str, tensor: Any, rows: int, role: set[str]) -> dict[str, Any]:
+    one = tensor.detach()
+    if one.layout != _torch().strided:
+        one = one.to_dense()
+    told: dict[str, Any] = {"path": path, "roles": sorted(role), "dtype": str(one.dtype).rpartition(".")[2]}
+    told["shape"] = list(one.shape)
+    numbers = one.float() if not one.is_complex() else one.abs().float()
+    finite = numbers.isfinite()
+    if not bool(finite.all()):
+        told["not_finite"] = int((~finite).sum())
+        told["first_row"] = int((~finite).nonzero()[0][0]) if one.dim() else 0
+        numbers = numbers[finite] if bool(finite.any()) else numbers.new_zeros(1)
+    told |= {"low": float(numbers.min()), "high": float(numbers.max()), "mean": float(numbers.mean())}
+    told["std"] = float(numbers.std()) if numbers.numel() > 1 else 0.0
+    told["whole"] = not one.is_floating_point() or bool((numbers == numbers.round()).all())
+    if one.dim() and one.shape[0] == rows and rows > 1 and one.numel() // rows <= 1 << 20:
+        told["distinct"] = len(_torch().unique(one.reshape(rows, -1).nan_to_num(), dim=0))
+    if not one.is_floating_point() and not one.is_complex():
+        values, counts = one.reshape(-1).unique(return_counts=True)
+        told["values"] = len(values)
+        if len(values) <= _CLASSES:
+            told["counts"] = {str(int(key)): int(count) for key, count in zip(values, counts)}
+    return told
+
+
+def _leaks(tensors: dict[str, Any], known: dict[str, set[str]], rows: int) -> list[dict[str, Any]]:
+    """Columns of floating-point inputs that are a label: |correlation| over the batch."""
+    found = []
+    targets = [
+        (path, one.reshape(rows).double())
+        for path, one in tensors.items()
+        if known.get(path) == {TARGET} and one.numel() == rows and rows >= 8
+    ]
+    for path, one in tensors.items():
+        if known.get(path) != {INPUT} or not one.is_floating_point() or one.shape[0] != rows:
+            continue
+        columns = one.detach().reshape(rows, -1)[:, :_COLUMNS].double()
+        for where, target in targets:
+            if one.untyped_storage().data_ptr() == tensors[where].untyped_storage().data_ptr():
+                continue
+            most = _correlations(columns, target).abs()
+            index = int(most.argmax())
+            found.append({"path": path, "column": index, "target": where, "correlation": float(most[index])})
+    return found
+
+
+def _correlations(columns: Any, target: Any) -> Any:
+    centred, other = columns - columns.mean(dim=0), target - target.mean()
+    scale = centred.norm(dim=0) * other.norm()
+    return (centred * other[:, None]).sum(dim=0).div(scale.clamp_min(1e-12)).where(scale > 1e-9, scale * 0)
+
+
+# The same samples again
+
+
+def _refetched(loader: Any, known: dict[str, set[str]]) -> dict[str, Any]:
+    from torch.utils.data import IterableDataset
+
+    if isinstance(loader.dataset, IterableDataset) or loader.batch_sampler is None:
+        return {}
+    try:
+        indices = list(next(iter(loader.batch_sampler)))
+        started = time.perf_counter()
+        one = _fetched(loader, indices, 1)
+        if time.perf_counter() - started > _SECONDS:
+            return {"untried": f"a batch takes {time.perf_counter() - started:.1f} s to load"}
+        other = _fetched(loader, indices, 2)
+    except Exception as error:  # a sampler or data set of its own kind; the training has its batch already
+        return {"untried": f"{type(error).__name__}: {error}"[:200]}
+    told = {"again": _compared(one, other, known, len(indices))}
+    told["alignment"] = _alignment(loader, known)
+    return told
+
+
+def _fetched(loader: Any, indices: Sequence[Any], seed: int) -> dict[str, Any]:
+    """Path -> tensor of these samples, collated as ever, with the random numbers of `seed`."""
+    import random
+    import sys
+
+    from torch.utils.data._utils.fetch import _MapDatasetFetcher
+
+    random.seed(seed)
+    _torch().manual_seed(seed)
+    if "numpy" in sys.modules:
+        sys.modules["numpy"].random.seed(seed)
+    fetcher: Any = _MapDatasetFetcher(loader.dataset, True, loader.collate_fn, False)
+    batch = fetcher.fetch(list(indices))
+    return {path: value for path, value in leaves(batch) if hasattr(value, "detach")}
+
+
+def _compared(one: dict[str, Any], other: dict[str, Any], known: dict[str, set[str]], rows: int) -> dict[str, Any]:
+    """Which inputs and targets came out otherwise, and how like themselves the inputs still are."""
+    told: dict[str, Any] = {"inputs": [], "targets": [], "changed": 0, "likeness": 1.0, "recognised": 1.0}
+    for path in one.keys() & other.keys():
+        a, b = one[path], other[path]
+        role = known.get(path, set())
+        if a.shape != b.shape or not a.dim() or a.shape[0] != rows:
+            told["inputs" if INPUT in role else "targets"].append(path)
+            told["reshaped"] = True
+            continue
+        differ = (a.reshape(rows, -1) != b.reshape(rows, -1)) & ~((a != a) & (b != b)).reshape(rows, -1)
+        moved = int(differ.any(dim=1).sum())
+        if not moved:
+            continue
+        if TARGET in role and INPUT not in role:
+            told["targets"].append(path)
+            told["changed"] = max(told["changed"], moved)
+            told["labels"] = not a.is_floating_point() and a.numel() == rows
+        else:
+            told["inputs"].append(path)
+            if a.is_floating_point() and rows > 2:
+                likeness, recognised = _likeness(a.reshape(rows, -1), b.reshape(rows, -1))
+                told["likeness"] = min(told["likeness"], likeness)
+                told["recognised"] = min(told["recognised"], recognised)
+            else:
+                told["reshaped"] = True  # ids that are other ids: no likeness to speak of
+    return told
+
+
+def _likeness(a: Any, b: Any) -> tuple[float, float]:
+    """Mean centred cosine of each sample with itself, and the share whose nearest among the others' is itself."""
+    middle = (a.mean(dim=0) + b.mean(dim=0)).double() / 2
+    one, other = (x.double() - middle for x in (a, b))
+    one, other = (x / x.norm(dim=1, keepdim=True).clamp_min(1e-12) for x in (one, other))
+    likeness = one @ other.T
+    nearest = likeness.argmax(dim=1) == _torch().arange(len(a))
+    return float(likeness.diagonal().mean()), float(nearest.double().mean())
+
+
+def _alignment(loader: Any, known: dict[str, set[str]]) -> dict[str, Any]:
+    """Whether similar inputs have similar labels: p of a permutation test on <K, YY'>, over more than a batch.
+
+    K is the centred cosine kernel of the inputs (token ids: of how often each occurs), Y the centred one-hot labels or
+    the standardised targets. Research, section 4, row 13.
+    """
+    torch = _torch()
+    count = min(len(loader.dataset), _SAMPLES)
+    # Spread over the whole data set: many are sorted by label.
+    chosen = torch.linspace(0, len(loader.dataset) - 1, count).long().unique().tolist()
+    started, parts = time.perf_counter(), []
+    for begin in range(0, len(chosen), 32):
+        if time.perf_counter() - started > _SECONDS:
+            break
+        part = chosen[begin : begin + 32]
+        if len(part) > 1:
+            parts.append(_fetched(loader, part, 3))
+    found = _together(parts, known)
+    if found is None:
+        return {}
+    features, labels = found
+    return {"samples": len(labels), "p": _p(features.float(), labels.float())}
+
+
+def _together(parts: Sequence[dict[str, Any]], known: dict[str, set[str]]) -> tuple[Any, Any] | None:
+    """(features, labels), one row per sample; None where they cannot be told, or are not one row per sample."""
+    torch = _torch()
+    inputs = [path for path, role in known.items() if role == {INPUT}]
+    targets = [path for path, role in known.items() if role == {TARGET}]
+    if len(targets) != 1 or not inputs or not parts:
+        return None
+    try:
+        label = torch.cat([one[targets[0]] for one in parts])
+        pieces = [_features(torch.cat([one[path] for one in parts])) for path in inputs]
+    except (KeyError, RuntimeError, TypeError):
+        return None
+    rows = len(label)
+    if rows < 32 or any(len(one) != rows for one in pieces) or label.numel() // rows > 32:
+        return None
+    if not label.is_floating_point() and label.numel() == rows:
+        label = torch.nn.functional.one_hot(label.reshape(-1).unique(return_inverse=True)[1]).double()
+    return torch.cat(pieces, dim=1), _standardised(label.reshape(rows, -1).double())
+
+
+def _features(tensor: Any) -> Any:
+    rows = len(tensor)
+    if not tensor.is_floating_point() and tensor.numel() > rows:  # ids: how often each of the 512 buckets occurs
+        buckets = _torch().nn.functional.one_hot(tensor.reshape(rows, -1).long() % 512, 512)
+        return _standardised(buckets.sum(dim=1).double())
+    return _standardised(tensor.reshape(rows, -1)[:, :_COLUMNS].double())
+
+
+def _standardised(values: Any) -> Any:
+    centred = values - values.mean(dim=0)
+    return centred / centred.std(dim=0).clamp_min(1e-9)
+
+
+def _unit(values: Any) -> Any:
+    return values / values.norm(dim=1, keepdim=True).clamp_min(1e-12)
+
+
+def _p(features: Any, labels: Any) -> float:
+    """The share of permutations of the labels that agree with the inputs at least as well."""
+    torch = _torch()
+    features, labels = _unit(features), _unit(labels)
+    kernel = features @ features.T
+    kernel.fill_diagonal_(0)  # what a sample has in common with itself says nothing
+    kernel = kernel - kernel.mean(dim=0, keepdim=True)
+    orders = [torch.arange(len(labels)), *(torch.randperm(len(labels)) for _ in range(_PERMUTATIONS))]
+    drawn = torch.stack([labels[order] for order in orders])
+    agreement = (drawn * (kernel @ drawn)).sum(dim=(1, 2))
+    return (int((agreement[1:] >= agreement[0]).sum()) + 1) / (_PERMUTATIONS + 1)
+
+
+def _torch() -> Any:
+    import torch
+
+    return torch
