@@ -1,5 +1,13 @@
 """Healthy trainings over the families that make naive tests cry wolf; thresholds may be tuned on them."""
 
-from . import contrastive, generative, images, language, tabular
+from . import contrastive, generative, images, language, science, sequences, tabular
 
-PROGRAMS = (*tabular.PROGRAMS, *images.PROGRAMS, *generative.PROGRAMS, *contrastive.PROGRAMS, *language.PROGRAMS)
+PROGRAMS = (
+    *tabular.PROGRAMS,
+    *images.PROGRAMS,
+    *generative.PROGRAMS,
+    *contrastive.PROGRAMS,
+    *language.PROGRAMS,
+    *sequences.PROGRAMS,
+    *science.PROGRAMS,
+)

@@ -128,8 +128,83 @@ def shapes(count=400, size=12):
 
 
 @cache
-def reversals(count=800, length=7):
+def reversals(count=800, length=5):
     """Ids 2..11 (count, length), and 0 followed by the same ids backwards."""
     draw = torch.Generator().manual_seed(11)
     source = torch.randint(2, 12, (count, length), generator=draw)
     return source, torch.cat([torch.zeros(count, 1, dtype=torch.long), source.flip(1)], 1)
+
+
+@cache
+def series(past=24, future=4, count=1200):
+    """Windows of two waves with noise: what was (count, past) and what came (count, future)."""
+    draw = torch.Generator().manual_seed(12)
+    t = torch.arange(count + past + future) * 0.3
+    wave = torch.sin(t) + 0.5 * torch.sin(2.7 * t + 1) + 0.05 * torch.randn(len(t), generator=draw)
+    windows = wave.unfold(0, past + future, 1)[:count]
+    return windows[:, :past], windows[:, past:]
+
+
+@cache
+def spoken(letters=4, kinds=6, count=600):
+    """Frames (count, 3 * letters, 8), three per letter, and the letters (count, letters) from 1 on, all different."""
+    draw = torch.Generator().manual_seed(13)
+    sounds = torch.randn(kinds, 8, generator=draw)
+    said = torch.stack([torch.randperm(kinds, generator=draw)[:letters] for _ in range(count)])
+    frames = sounds[said].repeat_interleave(3, dim=1)
+    return frames + 0.2 * torch.randn(frames.shape, generator=draw), said + 1
+
+
+def normalised(links):
+    """The adjacency of Kipf and Welling (2017): with itself, divided by the roots of both degrees."""
+    whole = links + torch.eye(len(links))
+    root = whole.sum(1).rsqrt()
+    return root[:, None] * whole * root
+
+
+@cache
+def communities(count=96, classes=4):
+    """A graph whose nodes link within their class twelve times as often; features tell the class with much noise."""
+    draw = torch.Generator().manual_seed(14)
+    y = torch.arange(count) % classes
+    likely = torch.where(y[:, None] == y, 0.24, 0.02)
+    links = (torch.rand(count, count, generator=draw) < likely).float().triu(1)
+    x = torch.randn(classes, 8, generator=draw)[y] + torch.randn(count, 8, generator=draw)
+    known = torch.rand(count, generator=draw) < 0.5
+    return {"x": x, "adjacency": normalised(links + links.T), "y": y, "train_mask": known}
+
+
+@cache
+def rings_and_stars(count=300):
+    """Graphs of 5 to 8 nodes with noise on them: rings (0), stars (1) and paths (2); (features, adjacency, class)."""
+    draw = torch.Generator().manual_seed(15)
+    found = []
+    for index in range(count):
+        size, kind = int(torch.randint(5, 9, (), generator=draw)), index % 3
+        links = torch.zeros(size, size)
+        nodes = torch.arange(1, size)
+        links[torch.zeros_like(nodes) if kind == 1 else nodes - 1, nodes] = 1
+        links[0, -1] = 1.0 if kind == 0 else links[0, -1]
+        x = torch.cat([torch.ones(size, 1), torch.randn(size, 3, generator=draw)], 1)
+        found.append((x, links + links.T, kind))
+    return found
+
+
+@cache
+def ratings(users=60, films=40, count=2000):
+    """Who rated what, and how (1 to 5, with noise), from tastes of three dimensions."""
+    draw = torch.Generator().manual_seed(16)
+    tastes, kinds = torch.randn(users, 3, generator=draw), torch.randn(films, 3, generator=draw)
+    chosen = torch.randperm(users * films, generator=draw)[:count]
+    user, film = chosen // films, chosen % films
+    liked = 3 + (tastes[user] * kinds[film]).sum(1) + 0.3 * torch.randn(count, generator=draw)
+    return user, film, liked.round().clamp(1, 5)
+
+
+@cache
+def picture():
+    """Places in 0..1 (4096, 2) and how bright (4096, 1) a fine pattern is there."""
+    side = torch.linspace(0, 1, 64)
+    places = torch.cartesian_prod(side, side)
+    down, across = places.T * 6.28
+    return places, (torch.sin(3 * down) * torch.cos(5 * across) + 0.3 * torch.sin(8 * (down + across)))[:, None]

@@ -275,7 +275,7 @@ class LitSegmenterRewritten(LitSegmenter):
 def segmentation(knobs):
     kind = LitSegmenterRewritten if knobs.refactored else LitSegmenter
     module = kind(UNet(hidden(knobs, 8), 3, knobs.dropout), recipe(knobs, 1e-2, sgd=0.1))
-    data = TensorData(*shapes(), batch_size=rows(knobs, 16))
+    data = TensorData(*shapes(), batch_size=rows(knobs, 12))
     return Task(module=module, data=data, trainer=arguments(knobs))
 
 
