@@ -204,7 +204,7 @@ def after(*earlier: Check) -> Callable[[Check], Check]:
     """Make a check a `skip` ("after <check>") unless all of `earlier` passed, so that one cause stands first."""
 
     def mark(check: Check) -> Check:
-        check.after = tuple(name_of(one) for one in earlier)  # type: ignore[attr-defined]
+        check.after = (*getattr(check, "after", ()), *map(name_of, earlier))  # type: ignore[attr-defined]
         return check
 
     return mark

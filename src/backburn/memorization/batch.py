@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from ..errors import Skip
+from ..errors import Skip, Unjudged
 from ..report import Finding, Level, after
 from .judging import suspected
 
@@ -285,6 +285,19 @@ def _number(seen: Evidence, name: str) -> float | None:
     return float(values[0]) if values else None
 
 
+def batch_is_fixed(seen: Evidence, config: Any) -> Iterator[Finding]:
+    """Every step saw the same batch: nobody writes into it."""
+    told = seen.probe
+    if not told.batch_digest:
+        raise Unjudged("no batch was seen")
+    if told.written:
+        yield Finding(
+            message=f"a step wrote into its batch, at {told.written}; each step was given a fresh copy",
+            level=Level.WARNING,
+            hint="Where a data set keeps its tensors, the next epoch sees them changed: clone before you write.",
+        )
+
+
 @after(batch_is_finite, inputs_vary, labels_vary)
 def data_are_as_reviewed(seen: Evidence, config: Any) -> Iterator[Finding]:
     """Inputs and targets have the types, shapes, scales and values that were reviewed."""
@@ -352,4 +365,5 @@ CHECKS = (
     inputs_are_scaled,
     augmentation_keeps_inputs,
     labels_match_inputs,
+    batch_is_fixed,
 )

@@ -10,14 +10,22 @@ from ..errors import Skip, Unjudged
 from ..references import Reference
 from ..training import Ended
 from .batch import Batch
+from .falling import Origin
+from .forward import Forward
+from .modes import Modes
 from .optimizing import Optimizing
 from .parameters import Parameters
+from .units import Units
 
 Look = TypeVar("Look")
 
 
 class Told(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What the probe saw. `ended`: memorized, verdict, steps, cut, exception or no-gpu. Memory is in bytes.
+    """What the probe saw. Memory is in bytes.
+
+    `ended`: memorized · fallen (by enough for a loss without a known floor) · seen (a loss that says nothing: several
+    optimizers) · verdict (a step showed what is wrong) · futile (it stands still) · steps (all of them) · cut (the fit
+    ended itself) · exception · no-gpu.
 
     Each look's own record is None where it told nothing; `untold` says why, by the look's name.
     """
@@ -38,6 +46,7 @@ class Told(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     optimizers: int = 1
     manual: bool = False
     trainable: int = 0
+    elements: int = 0  # trainable numbers
     without_gradient: tuple[str, ...] = ()
     zero_gradient: tuple[str, ...] = ()
     unmoved: tuple[str, ...] = ()
@@ -46,8 +55,13 @@ class Told(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     peak_memory: int = 0
     versions: dict[str, str] = {}
     untold: dict[str, str] = {}
+    origin: Origin | None = None
     batch: Batch | None = None
     parameters: Parameters | None = None
+    modes: Modes | None = None
+    forward: Forward | None = None
+    units: Units | None = None
+    units_moved: Units | None = None
     optimizing: Optimizing | None = None
     kind: str = "memorize-probe"
     schema: int = 2

@@ -16,7 +16,8 @@ import msgspec
 from .. import environment, evidence, references, training
 from ..config import Seconds, Training
 from ..errors import Skip, Unjudged
-from ..memorization import batch, parameters
+from ..memorization import batch, falling, forward, modes, parameters, units
+from ..memorization.falling import loss_falls, loss_is_finite
 from ..memorization.judging import FOUND, listed
 from ..memorization.seen import Evidence as Evidence
 from ..memorization.seen import Told
@@ -109,41 +110,6 @@ def on_gpu(seen: Evidence, config: Config) -> Iterator[Finding]:
     yield from ()
 
 
-@after(on_gpu)
-def batch_is_fixed(seen: Evidence, config: Config) -> Iterator[Finding]:
-    """Every step saw the same batch: nobody writes into it."""
-    told = seen.probe
-    if not told.batch_digest:
-        raise Unjudged("no batch was seen")
-    if told.written:
-        yield Finding(
-            message=f"a step wrote into its batch, at {told.written}; each step was given a fresh copy",
-            level=Level.WARNING,
-            hint="Where a data set keeps its tensors, the next epoch sees them changed: clone before you write.",
-        )
-
-
-@after(batch_is_fixed)
-def loss_is_finite(seen: Evidence, config: Config) -> Iterator[Finding]:
-    """The loss is a finite number at every step."""
-    told = seen.probe
-    if not told.losses and told.manual:
-        hint = 'Return it from training_step, or log it: self.log("loss", loss).'
-        raise Unjudged("no loss was seen: this training optimizes manually and logs none", hint=hint)
-    if not told.losses:
-        yield Finding(message="training_step returned no loss, so nothing is learned")
-    for step, loss in enumerate(told.losses, 1):
-        if not math.isfinite(loss):
-            before = f" (before: {told.losses[step - 2]:.4g})" if step > 1 else ""
-            return (yield Finding(message=f"the loss is {loss} at step {step}{before}", hint=_NOT_FINITE[step > 1]))
-
-
-_NOT_FINITE = (
-    "At the first step, before anything moved: look for NaN in the batch, log(0) or a division by 0.",
-    "It began finite: the learning rate may be too high, or a logarithm, root or exponential overflows.",
-)
-
-
 @after(loss_is_finite)
 def loss_above_bound(seen: Evidence, config: Config) -> Iterator[Finding]:
     """The loss stays above its lower bound, and has the right sign."""
@@ -205,36 +171,6 @@ def parameters_move(seen: Evidence, config: Config) -> Iterator[Finding]:
         yield Finding(message=message, level=Level.NOTICE, hint="A bias before a normalisation layer has no effect.")
 
 
-@after(loss_above_bound, gradients_reach, parameters_move)
-def loss_falls(seen: Evidence, config: Config) -> Iterator[Finding]:
-    """The loss falls as far as memorizing takes it."""
-    told = seen.probe
-    floor = config.floor if config.floor is not None else told.bound or 0.0
-    first, best = told.losses[0], min(told.losses)
-    if _falls(told.losses, floor, first - floor, config):
-        return
-    if told.constant is not None and first - floor <= config.threshold * (told.constant - floor):
-        if told.constant > floor:
-            raise Skip(f"it starts at its floor: {first:.4g}, where guessing costs {told.constant:.4g} (fine-tuning?)")
-    if told.optimizers > 1:
-        raise Skip(f"{told.optimizers} optimizers: one's loss may rise because another's falls")
-    if first <= floor and told.bound is None and config.floor is None:
-        hint = "Set `floor` in [tool.backburn.memorize] to what this loss can come down to."
-        raise Unjudged(f"the first loss is {first:.4g} and its floor is unknown", hint=hint)
-    need = floor + config.threshold * (first - floor)
-    yield Finding(
-        message=f"the loss fell from {first:.4g} to {best:.4g} in {told.steps} steps; memorizing takes {need:.4g}",
-        hint="Learning rate, frozen layers, labels that do not belong to the inputs? A loss that cannot fall so far"
-        " (a VAE's, by its KL term): set `floor`. If it is only slow (a warm-up of your own?), raise `steps`.",
-    )
-
-
-def _falls(losses: Sequence[float], floor: float, way: float, config: Config) -> bool:
-    """(loss - floor) / (first - floor) < threshold for `running` steps in a row."""
-    low = [way > 0 and loss - floor < config.threshold * way for loss in losses]
-    return any(all(low[i : i + config.running]) for i in range(len(low) - config.running + 1))
-
-
 @after(training_ran)
 def within_budget(seen: Evidence, config: Config) -> Iterator[Finding]:
     """It took no longer than its budget."""
@@ -265,36 +201,43 @@ def measured(seen: Evidence) -> tuple[Measured, ...]:
 
 CHECKS: tuple[Check, ...] = (
     training_ran,
-    on_gpu,
-    *batch.CHECKS,
-    batch_is_fixed,
-    parameters.parameters_are_registered,
-    parameters.parameters_are_connected,
-    parameters.parameters_are_optimized,
-    parameters.parameters_stay_trainable,
-    loss_is_finite,
-    loss_above_bound,
-    gradients_reach,
-    parameters_move,
-    loss_falls,
-    within_budget,
+    *map(
+        after(training_ran),
+        (
+            on_gpu,
+            *batch.CHECKS,
+            modes.trains_in_train_mode,
+            parameters.parameters_are_registered,
+            parameters.parameters_are_connected,
+            parameters.parameters_are_optimized,
+            parameters.parameters_stay_trainable,
+            loss_is_finite,
+            loss_above_bound,
+            gradients_reach,
+            parameters_move,
+            *units.CHECKS,
+            *forward.CHECKS,
+            loss_falls,
+            within_budget,
+        ),
+    ),
 )
 
 
 def candidate(seen: Evidence, config: Config) -> Reference | None:
     """What a reference would be made of, about 1 KB; None where the fit was not seen to its end."""
     told = seen.told
-    if told is None or told.ended not in ("memorized", "steps", "verdict"):
+    if told is None or told.ended in ("cut", "exception", "no-gpu"):
         return None
     alone = msgspec.structs.replace(seen, reference=None)
-    numbers = _figures(told) | batch.figures(alone)
+    numbers = _figures(told) | batch.figures(alone) | falling.figures(alone)
     return Reference(
         stage="memorize",
         training=config.training.name,
         machine=Machine(hardware=_HARDWARE),
         seeds=(config.seed,),
         figures={name: (value,) for name, value in numbers.items() if math.isfinite(value)},
-        settings={FOUND: " ".join(_found(alone, config))} | batch.kept(alone) | parameters.kept(alone),
+        settings={FOUND: " ".join(_found(alone, config))} | batch.kept(alone) | parameters.kept(alone) | forward.kept(alone),
     )
 
 

@@ -8,11 +8,11 @@ from __future__ import annotations
 import time
 from typing import Any
 
-from . import batch, parameters
+from . import batch, modes, parameters, purity, units
 from .session import Session, Untold
 
-FIRST: dict[str, Any] = {"batch": batch, "parameters": parameters}  # before the first step
-MOVED: dict[str, Any] = {}  # after the first few steps: a head that starts at zero shows nothing before
+FIRST: dict[str, Any] = {"batch": batch, "parameters": parameters, "modes": modes, "units": units, "forward": purity}  # before the first step
+MOVED: dict[str, Any] = {"units_moved": units}  # after the first few steps: a head that starts at zero shows nothing before
 LAST: dict[str, Any] = {}  # once it has memorized, or cannot
 
 
@@ -33,7 +33,5 @@ def take(looks: dict[str, Any], session: Session, limit: float) -> dict[str, Any
         except Untold as reason:
             untold[name] = str(reason)
         except Exception as error:  # whatever surprised us, the training goes on
-            if session.settings.get("strict"):
-                raise
             untold[name] = f"it raised {type(error).__name__}: {error}"[:300]
     return {**told, "untold": untold}

@@ -16,7 +16,7 @@ from ..losses import returned
 from ..movement import Movement
 from ..schedules import Schedules
 from ..trainer import UNWANTED, UNWANTED_IN_FIT, expect_gpu, take_out
-from . import looks
+from . import looks, origin
 from .replay import Replay
 from .session import Session
 from .snapshot import Numbers
@@ -24,6 +24,12 @@ from .steps import Steps
 
 _LOOKS = 2  # steps whose loss calls are looked at: two, as a factor may follow a schedule
 _TOLERANCE = 0.01  # of the way from the first loss to the bound: bfloat16 keeps 8 bits
+_EVERY = 10  # steps between looks at whether the loss stands still
+_SEEN = 40  # steps of a training whose loss says nothing: a GAN's
+_EASY = 60  # steps at least of a loss whose floor is not known,
+_FALLEN = 0.1  # and the share of its size that it has to fall by
+_PATIENCE = 0.4  # of the steps: CTC stands on its plateau of blanks for 100 of 300 (research, section 3)
+_FAR = 30  # times the steps, and it still would not be there: three times what a check calls slow
 _LIMIT = 20.0  # seconds after which no further look is begun
 
 
@@ -54,6 +60,7 @@ class Memorizer:
         self.logged: dict[str, Any] = {}
         self.steps = 0
         self.again = 0  # the step of a third look
+        self.has_floor = self.rivals = False
         self.mark = self.lowest = -math.inf
         self.running = int(self.settings["running"])
         vars(self).pop("on_before_optimizer_step", None)
@@ -77,6 +84,7 @@ class Memorizer:
         loop, steps = trainer.fit_loop, int(self.settings["steps"])
         self.started = time.perf_counter()
         self.planned = _planned(trainer)
+        self.rivals = len(trainer.optimizers) > 1  # one's loss may rise because another's falls
         self.movement = Movement(pl_module)
         self.schedules = Schedules(trainer, steps)
         self.loaders = described(trainer)
@@ -110,6 +118,12 @@ class Memorizer:
         """Look at the gradients that this step is going to use."""
         if self.movement is not None:
             self.movement.before_step()
+
+    def on_before_backward(self, trainer: Any, pl_module: Any, loss: Any) -> None:
+        """A loss that is no number: look where it comes from while the parameters are still what they were."""
+        if "origin" not in self.looked and self.session is not None and not bool(loss.detach().isfinite().all()):
+            self._look({"origin": origin})
+            self.looked.setdefault("origin", None)
 
     def on_train_batch_end(self, trainer: Any, pl_module: Any, outputs: Any, batch: Any, batch_idx: int) -> None:
         """Conclude the step; end the fit where there is nothing more to see."""
@@ -185,20 +199,41 @@ class Memorizer:
         return self.relations[-1]
 
     def _reason_to_stop(self) -> str:
-        if not self.losses or self.steps < _LOOKS:
+        if self.steps < _LOOKS:
             return ""
+        if self.rivals or not self.losses:
+            return "seen" if self.steps >= _SEEN and not self._waiting else ""
         if self.steps == _LOOKS or self.steps == self.again:
             self._set_marks()
         # One comparison in most steps: of a small model's step, 5 % is 70 microseconds. NaN is below no mark.
         if self.lowest <= self.losses[-1] < math.inf and self.losses[-1] >= self.mark:
-            return ""
+            return "" if self.steps % _EVERY or self._waiting else self._standing()
         if not math.isfinite(self.losses[-1]) or self.lowest == math.inf:
             return "verdict"
         if self.losses[-1] < self.lowest:
             return self._below()
-        still = (self.movement is not None and self.movement.pending) or self.watched is not None
         fallen = len(self.losses) > self.running and max(self.losses[-self.running :]) < self.mark
-        return "memorized" if fallen and not still else ""
+        return "memorized" if fallen and not self._waiting else ""
+
+    @property
+    def _waiting(self) -> bool:
+        """Whether something else than the loss is still to be seen."""
+        return (self.movement is not None and self.movement.pending) or self.watched is not None
+
+    def _standing(self) -> str:
+        """Every tenth step: whether the loss fell as far as one without a floor must, or stands still for good."""
+        first, low, now = self.losses[0], min(self.losses), self.losses[-1]
+        if not self.has_floor and self.steps >= _EASY and first - low >= _FALLEN * max(abs(first), abs(low)):
+            return "fallen"
+        if self.steps < _PATIENCE * int(self.settings["steps"]):
+            return ""
+        before, after = (sorted(part)[10] for part in (self.losses[-40:-20], self.losses[-20:]))
+        gap = after - self.mark if self.has_floor else _FALLEN * abs(after)
+        return (
+            "futile"
+            if max(before - after, 0.0) * _FAR * int(self.settings["steps"]) / 20 < gap and now > low - gap
+            else ""
+        )
 
     def _below(self) -> str:
         """Below the bound: look once more, as the bound itself may have fallen (targets that a teacher gives)."""
@@ -217,7 +252,8 @@ class Memorizer:
         way = first - floor
         if known and known.constant is not None and way <= threshold * (known.constant - floor):
             way = known.constant - floor  # it began where others end: it need only stay there
-        self.mark = floor + threshold * way if way > 0 else -math.inf
+        self.has_floor = configured is not None or bound is not None
+        self.mark = floor + threshold * way if way > 0 and self.has_floor else -math.inf
         self.lowest = -math.inf if bound is None else bound - _TOLERANCE * abs(first - bound)
         if known and known.sign < 0:
             self.lowest = math.inf
@@ -250,6 +286,7 @@ class Memorizer:
         record["versions"]["lightning"] = " ".join(machine.lightning(trainer))
         record |= {"device": machine.device(pl_module), "peak_memory": machine.peak_memory(pl_module)}
         record |= {"steps": self.steps, "seconds": self.seconds, "optimizers": len(trainer.optimizers)}
+        record["elements"] = sum(one.numel() for one in pl_module.parameters() if one.requires_grad)
         record["manual"] = not pl_module.automatic_optimization
         record |= {"loaders": self.loaders, "planned": self.planned}
         if self.replay is not None and self.replay.kept is not None:

@@ -1,0 +1,157 @@
+"""The loss while the batch is memorized: finite, and as far down as memorizing takes it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from ..errors import Skip
+from ..report import Finding, Level
+from .judging import Where, at, suspected
+
+if TYPE_CHECKING:
+    from .seen import Evidence, Told
+
+_PROGRESS = (
+    0.1  # of its size: what a loss without a known floor has to fall by (research, section 3: VAE 0.69, flow 0.33)
+)
+_FAR = 10  # times the steps: what is extrapolated to reach its mark by then is slow, not stuck
+_ROOMY = 10  # trainable numbers for each sample, at least: fewer may well be unable to memorize
+_MEMORIZED = "memorized"
+
+
+class Origin(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Where a loss that is no number comes from. `kind`: parameter, batch, forward, loss or step."""
+
+    kind: str
+    name: str
+    type: str = ""
+    largest: float = 0.0
+    where: Where = ("", 0)
+
+
+def loss_is_finite(seen: Evidence, config: Any) -> Iterator[Finding]:
+    """The loss is a finite number at every step."""
+    told = seen.probe
+    if not told.losses and told.manual:
+        raise Skip("no loss was seen: this training optimizes manually and logs none")
+    if not told.losses:
+        hint = "Return it on every path: Lightning goes on without a word where it is None."
+        yield Finding(message="training_step returned no loss, so nothing is learned", hint=hint)
+    for step, loss in enumerate(told.losses, 1):
+        if not math.isfinite(loss):
+            before = f" (before: {told.losses[step - 2]:.4g})" if step > 1 else ""
+            said = f"the loss is {loss} at step {step}{before}{_from(told.origin)}"
+            finding = Finding(message=said, hint=_NOT_FINITE[step > 1])
+            return (yield at(finding, told.origin.where) if told.origin else finding)
+
+
+def _from(origin: Origin | None) -> str:
+    if origin is None:
+        return ""
+    return {
+        "parameter": f"; the parameter {origin.name} is no number any more: its gradient was none",
+        "batch": f"; {origin.name} is none",
+        "forward": f"; it first appears in {origin.name} ({origin.type}): inputs finite, at most {origin.largest:.3g}",
+        "loss": f"; what {origin.name} was given is finite, and what it returned is not",
+        "step": "; every module's output is finite: it comes from training_step itself",
+    }.get(origin.kind, "")
+
+
+_NOT_FINITE = (
+    "At the first step, before anything moved: look for NaN in the batch, log(0) or a division by 0.",
+    "It began finite: the learning rate may be too high, or a logarithm, root or exponential overflows.",
+)
+
+
+def loss_falls(seen: Evidence, config: Any) -> Iterator[Finding]:
+    """The loss falls as far as memorizing takes it."""
+    told = seen.probe
+    if told.optimizers > 1:
+        raise Skip(f"{told.optimizers} optimizers: one's loss may rise because another's falls")
+    if not told.losses:
+        raise Skip("no loss was seen")
+    floor = config.floor if config.floor is not None else told.bound
+    first, best = told.losses[0], min(told.losses)
+    if floor is None:
+        return (yield from _without_floor(seen))
+    if told.ended == _MEMORIZED or _falls(told.losses, floor, first - floor, config):
+        return
+    if told.constant is not None and first - floor <= config.threshold * (told.constant - floor):
+        if told.constant > floor:
+            raise Skip(f"it starts at its floor: {first:.4g}, where guessing costs {told.constant:.4g} (fine-tuning?)")
+    need = floor + config.threshold * (first - floor)
+    message = f"the loss fell from {first:.4g} to {best:.4g} in {told.steps} steps; memorizing takes {need:.4g}"
+    needed = _needed(told.losses, floor, need)
+    if needed <= _FAR * config.steps:
+        said = f"{message}: at this rate about {needed:,.0f} steps"
+        return (yield Finding(message=said, level=Level.WARNING, hint="It is only slow: raise `steps`."))
+    finding = Finding(message=message, hint=_STUCK)
+    if 0 < told.elements < _ROOMY * _rows(told):
+        few = f"{message}, with {told.elements:,} trainable numbers for {_rows(told)} samples"
+        finding = msgspec.structs.replace(finding, message=few)
+        return (yield from suspected([finding], loss_falls, seen.reference))
+    yield finding
+
+
+_STUCK = (
+    "Learning rate, frozen layers, labels that do not belong to the inputs? A loss that cannot fall so far: set `floor`"
+    " in [tool.backburn.memorize] to what it can come down to."
+)
+
+
+def _without_floor(seen: Evidence) -> Iterator[Finding]:
+    """A loss whose least value is not known (a VAE's, a likelihood's, a policy's) has to fall at all."""
+    told = seen.probe
+    done = progress(told.losses)
+    before = seen.reference.runs("progress")[0] if seen.reference and seen.reference.runs("progress") else None
+    if done >= _PROGRESS or (before is not None and done >= before / 3):
+        return
+    message = f"the loss went from {told.losses[0]:.4g} to {min(told.losses):.4g} in {told.steps} steps"
+    said = f"{message}: {done:.1%} of its size, which is next to nothing"
+    yield from suspected([Finding(message=said, hint=_STUCK)], loss_falls, seen.reference)
+
+
+def progress(losses: Sequence[float]) -> float:
+    """How far a loss fell, as a share of its size: 0 to 1 of one that stays above 0, more of one that crosses it."""
+    low = min(losses)
+    size = max(abs(losses[0]), abs(low))
+    return (losses[0] - low) / size if size and math.isfinite(size) else 0.0
+
+
+def _rows(told: Told) -> int:
+    return max(told.batch.rows, 1) if told.batch else 1
+
+
+def _falls(losses: Sequence[float], floor: float, way: float, config: Any) -> bool:
+    """(loss - floor) / (first - floor) < threshold for `running` steps in a row."""
+    low = [way > 0 and loss - floor < config.threshold * way for loss in losses]
+    return any(all(low[i : i + config.running]) for i in range(len(low) - config.running + 1))
+
+
+def _needed(losses: Sequence[float], floor: float, need: float) -> float:
+    """Steps until a loss that goes on as in the second half of its steps is below `need`; inf where it stands still.
+
+    A line through log(loss - floor), by least squares; what is within three standard errors of level stands still.
+    """
+    half = [math.log(max(loss - floor, 1e-12)) for loss in losses[len(losses) // 2 :]]
+    count = len(half)
+    if count < 10 or need <= floor or not all(map(math.isfinite, half)):
+        return math.inf
+    middle, level = (count - 1) / 2, math.fsum(half) / count
+    across = math.fsum((i - middle) ** 2 for i in range(count))
+    slope = math.fsum((i - middle) * (one - level) for i, one in enumerate(half)) / across
+    rest = math.fsum((one - level - slope * (i - middle)) ** 2 for i, one in enumerate(half))
+    error = math.sqrt(rest / (count - 2) / across)
+    if not slope < -3 * error:
+        return math.inf
+    return len(losses) + max(0.0, (math.log(need - floor) - half[-1]) / slope)
+
+
+def figures(seen: Evidence) -> dict[str, float]:
+    """What a reference notes in numbers."""
+    losses = seen.probe.losses
+    return {"progress": progress(losses)} if losses and all(map(math.isfinite, losses)) else {}
