@@ -9,10 +9,12 @@ import msgspec
 from ..errors import Skip, Unjudged
 from ..references import Reference
 from ..training import Ended
+from .afterwards import After
 from .batch import Batch
 from .falling import Origin
 from .forward import Forward
 from .modes import Modes
+from .losscalls import LossCalls
 from .optimizing import Optimizing
 from .parameters import Parameters
 from .units import Units
@@ -57,12 +59,14 @@ class Told(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     untold: dict[str, str] = {}
     origin: Origin | None = None
     batch: Batch | None = None
+    loss_calls: LossCalls | None = None
     parameters: Parameters | None = None
     modes: Modes | None = None
     forward: Forward | None = None
     units: Units | None = None
     units_moved: Units | None = None
     optimizing: Optimizing | None = None
+    after: After | None = None
     kind: str = "memorize-probe"
     schema: int = 2
 

@@ -16,7 +16,7 @@ import msgspec
 from .. import environment, evidence, references, training
 from ..config import Seconds, Training
 from ..errors import Skip, Unjudged
-from ..memorization import batch, falling, forward, modes, parameters, units
+from ..memorization import afterwards, batch, falling, forward, losscalls, modes, parameters, units
 from ..memorization.falling import loss_falls, loss_is_finite
 from ..memorization.judging import FOUND, listed
 from ..memorization.seen import Evidence as Evidence
@@ -207,6 +207,7 @@ CHECKS: tuple[Check, ...] = (
             on_gpu,
             *batch.CHECKS,
             modes.trains_in_train_mode,
+            *losscalls.CHECKS,
             parameters.parameters_are_registered,
             parameters.parameters_are_connected,
             parameters.parameters_are_optimized,
@@ -218,6 +219,7 @@ CHECKS: tuple[Check, ...] = (
             *units.CHECKS,
             *forward.CHECKS,
             loss_falls,
+            *afterwards.CHECKS,
             within_budget,
         ),
     ),
@@ -230,14 +232,18 @@ def candidate(seen: Evidence, config: Config) -> Reference | None:
     if told is None or told.ended in ("cut", "exception", "no-gpu"):
         return None
     alone = msgspec.structs.replace(seen, reference=None)
-    numbers = _figures(told) | batch.figures(alone) | falling.figures(alone)
+    numbers = _figures(told) | batch.figures(alone) | losscalls.figures(alone) | falling.figures(alone)
     return Reference(
         stage="memorize",
         training=config.training.name,
         machine=Machine(hardware=_HARDWARE),
         seeds=(config.seed,),
         figures={name: (value,) for name, value in numbers.items() if math.isfinite(value)},
-        settings={FOUND: " ".join(_found(alone, config))} | batch.kept(alone) | parameters.kept(alone) | forward.kept(alone),
+        settings={FOUND: " ".join(_found(alone, config))}
+        | batch.kept(alone)
+        | losscalls.kept(alone)
+        | parameters.kept(alone)
+        | forward.kept(alone),
     )
 
 

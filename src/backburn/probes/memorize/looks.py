@@ -8,12 +8,21 @@ from __future__ import annotations
 import time
 from typing import Any
 
-from . import batch, modes, parameters, purity, units
+from . import after, batch, lossfacts, modes, parameters, purity, units
 from .session import Session, Untold
 
-FIRST: dict[str, Any] = {"batch": batch, "parameters": parameters, "modes": modes, "units": units, "forward": purity}  # before the first step
-MOVED: dict[str, Any] = {"units_moved": units}  # after the first few steps: a head that starts at zero shows nothing before
-LAST: dict[str, Any] = {}  # once it has memorized, or cannot
+FIRST: dict[str, Any] = {
+    "batch": batch,
+    "loss_calls": lossfacts,
+    "parameters": parameters,
+    "modes": modes,
+    "units": units,
+    "forward": purity,
+}  # before the first step
+MOVED: dict[str, Any] = {
+    "units_moved": units
+}  # after the first few steps: a head that starts at zero shows nothing before
+LAST: dict[str, Any] = {"after": after}  # once it has memorized, or cannot
 
 
 def take(looks: dict[str, Any], session: Session, limit: float) -> dict[str, Any]:

@@ -1,0 +1,99 @@
+"""What must hold once the batch is memorized: metrics that say so, and a checkpoint that brings the model back."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from ..errors import Skip
+from ..report import Finding
+from .judging import suspected
+
+if TYPE_CHECKING:
+    from .seen import Evidence
+
+_ALL = 0.999  # share of right predictions from which every average of them has to be 1
+_ONE = 0.98  # what a metric of right predictions is at least: AUROC and F1 smooth, bfloat16 keeps 8 bits
+_SAME = {"32": 1e-3, "64": 1e-6}  # relative difference of two losses, by precision; 2 % of what keeps 8 bits
+_APART = 0.05  # relative difference of two gradients that should be one (transformers#34191)
+
+
+class Metric(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A metric that a step logged of the memorized batch; `right` is the share of its predictions that are right."""
+
+    hook: str
+    name: str
+    value: float
+    right: float
+
+
+class Checkpoint(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The loss, and that of the model before training into which today's state_dict was loaded."""
+
+    before: float
+    after: float | None = None
+    names: tuple[str, ...] = ()
+    precision: str = ""
+
+
+class Accumulation(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How far (relative) the gradient of the batch is from the mean of its halves', where `times` are accumulated."""
+
+    times: int
+    difference: float
+
+
+class After(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What was seen once the training had ended; `untold` says why a part was not."""
+
+    metrics: tuple[Metric, ...] = ()
+    checkpoint: Checkpoint | None = None
+    accumulation: Accumulation | None = None
+    untold: dict[str, str] = {}
+
+
+def metric_agrees(seen: Evidence, config: Any) -> Iterator[Finding]:
+    """A metric of right predictions says so of predictions that are all right."""
+    told = seen.look("after", After)
+    sure = [one for one in told.metrics if one.right >= _ALL]
+    if not sure:
+        raise Skip(told.untold.get("metrics", "not every prediction is right yet"))
+    for one in sure:
+        if not one.value >= _ONE:
+            message = f"{one.hook} logs {one.name} = {one.value:.3g} of predictions that are all right"
+            hint = "Look at the axis of argmax, at a threshold on logits, and at a metric object that is never reset."
+            yield from suspected([Finding(message=message, hint=hint)], metric_agrees, seen.reference)
+
+
+def checkpoint_restores(seen: Evidence, config: Any) -> Iterator[Finding]:
+    """A saved and loaded model has the loss that it was saved with."""
+    told = seen.look("after", After)
+    one = told.checkpoint
+    if one is None or one.after is None:
+        raise Skip(told.untold.get("checkpoint", "it could not be tried"))
+    same = next((limit for bits, limit in _SAME.items() if one.precision.startswith(bits)), 0.02)
+    if not abs(one.before - one.after) <= same * max(abs(one.before), abs(seen.probe.losses[0])):
+        names = f" (state_dict lacks or does not know {', '.join(one.names)})" if one.names else ""
+        message = f"loaded from its own checkpoint, the model has a loss of {one.after:.4g} instead of {one.before:.4g}"
+        hint = "What it learned and state_dict does not hold is lost: use register_buffer, nn.Parameter, nn.ModuleList."
+        finding = Finding(message=message + names, hint=hint)
+        yield from suspected([finding], checkpoint_restores, seen.reference)
+
+
+def accumulation_agrees(seen: Evidence, config: Any) -> Iterator[Finding]:
+    """Accumulated gradients of parts are the gradient of the whole."""
+    told = seen.look("after", After)
+    one = told.accumulation
+    if one is None:
+        raise Skip(told.untold.get("accumulation", "no gradients are accumulated"))
+    if not one.difference <= _APART:
+        message = f"accumulated over halves, the gradient differs by {one.difference:.0%} from that of the whole batch"
+        hint = (
+            "A mean over tokens weighs short samples more when it is taken in parts: divide a sum by the whole count."
+        )
+        yield from suspected([Finding(message=message, hint=hint)], accumulation_agrees, seen.reference)
+
+
+CHECKS = (metric_agrees, checkpoint_restores, accumulation_agrees)

@@ -1,0 +1,141 @@
+"""What must hold once a batch is memorized: its own metrics say so, and a checkpoint brings the model back."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from .session import Pass, Session, Untold
+from .snapshot import Snapshot
+
+_METRIC = re.compile(r"(?:^|[_/ -])(acc|accuracy|f1|auroc|auc|iou|dice|precision|recall|top[_-]?1)(?:$|[_/ -])", re.I)
+_ELEMENTS = 200_000_000  # of a model whose copy is not worth the memory
+
+
+def look(session: Session) -> dict[str, Any]:
+    """Plain data, as `backburn.memorization.afterwards.After` says."""
+    told: dict[str, Any] = {}
+    for name, take in (("metrics", _metrics), ("checkpoint", _checkpoint), ("accumulation", _accumulation)):
+        try:
+            told[name] = take(session)
+        except Untold as reason:
+            told.setdefault("untold", {})[name] = str(reason)
+        except Exception as error:  # a validation_step that wants another batch than training's, say
+            told.setdefault("untold", {})[name] = f"it raised {type(error).__name__}: {error}"[:200]
+    return told
+
+
+# Metrics
+
+
+def _metrics(session: Session) -> list[dict[str, Any]]:
+    """What training_step and validation_step log of themselves, where their own predictions are all right."""
+    found = []
+    for hook in ("training_step", "validation_step"):
+        if not _has(session.module, hook):
+            continue
+        done = session.run() if hook == "training_step" else session.evaluate(hook)
+        right = _right(done)
+        if right is None:
+            continue
+        for name, value in done.logged.items():
+            if _METRIC.search(name) and (number := _number(value)) is not None:
+                found.append({"hook": hook, "name": name, "value": number, "right": right})
+    if not found:
+        raise Untold("no step logs a metric that says how many predictions are right")
+    return found
+
+
+def _has(module: Any, hook: str) -> bool:
+    base = next(one for one in type(module).__mro__ if one.__name__ == "LightningModule")
+    return getattr(type(module), hook, None) is not getattr(base, hook, None)
+
+
+def _right(done: Pass) -> float | None:
+    """The share of right predictions, by the one cross entropy of class numbers that was called; None for others."""
+    calls = [one for one in done.calls if one.name in ("cross_entropy", "nll_loss") and one.given]
+    if len(calls) != 1:
+        return None
+    scores, target = calls[0].given["input"], calls[0].given["target"]
+    if target.is_floating_point():
+        return None
+    guessed = scores.argmax(dim=1 if scores.dim() > 1 else 0)
+    counted = target != calls[0].given["ignore_index"]
+    return float((guessed == target)[counted].float().mean()) if bool(counted.any()) else None
+
+
+def _number(value: Any) -> float | None:
+    value = value.compute() if hasattr(value, "compute") else value
+    if hasattr(value, "numel"):
+        return float(value) if value.numel() == 1 else None
+    return float(value) if isinstance(value, (int, float)) else None
+
+
+# Checkpoint
+
+
+def _checkpoint(session: Session) -> dict[str, Any]:
+    """The loss now, and of the model as it was before training with today's state_dict loaded into it."""
+    if sum(one.numel() for one in session.module.parameters()) > _ELEMENTS:
+        raise Untold("the model is too large to be copied")
+    module, began = session.module, session.began
+    now = Snapshot(module)
+    before = session.run().value
+    if before is None:
+        raise Untold("training_step returns no loss")
+    state = {name: _copied(one) for name, one in module.state_dict().items()}
+    saved: dict[str, Any] = {"state_dict": state}
+    module.on_save_checkpoint(saved)
+    try:
+        began.restore()
+        module.on_load_checkpoint(saved)
+        missing, unexpected = module.load_state_dict(saved["state_dict"], strict=False)
+        after = session.run().value
+    finally:
+        now.restore()
+    names = [*missing, *unexpected]
+    return {"before": before, "after": after, "names": names[:5], "precision": _precision(session)}
+
+
+def _copied(value: Any) -> Any:
+    return value.detach().clone() if hasattr(value, "detach") else value
+
+
+def _precision(session: Session) -> str:
+    return str(session.trainer.precision)
+
+
+# Accumulation
+
+
+def _accumulation(session: Session) -> dict[str, Any]:
+    """The gradient of the whole batch, and the mean of those of its halves, each taken twice to keep the batch's size.
+
+    A loss that is a mean over tokens is not the mean of two halves' means where these differ in length.
+    """
+    if session.accumulated <= 1:
+        raise Untold("no gradients are accumulated")
+    rows = session.size
+    if rows < 4 or rows % 2:
+        raise Untold(f"a batch of {rows} has no two halves")
+    whole, halves = _gradient(session, None), [_gradient(session, part) for part in (0, 1)]
+    mean = [(one + other) / 2 for one, other in zip(*halves)]
+    distance = sum(float((a - b).square().sum()) for a, b in zip(whole, mean)) ** 0.5
+    size = sum(float(one.square().sum()) for one in whole) ** 0.5
+    return {"times": session.accumulated, "difference": distance / size if size else 0.0}
+
+
+def _gradient(session: Session, part: int | None) -> list[Any]:
+    import torch
+
+    batch, rows = session.copy(), session.size
+    for one in session.tensors(batch).values():
+        if part is not None and one.dim() and one.shape[0] == rows:
+            half = one[: rows // 2] if part == 0 else one[rows // 2 :]
+            one.copy_(torch.cat([half, half]))
+    done = session.run(batch, evaluation=True)
+    if not done.losses:
+        raise Untold("training_step returns no loss that depends on a parameter")
+    parameters = [one for one in session.module.parameters() if one.requires_grad]
+    found = torch.autograd.grad(done.losses, parameters, allow_unused=True)
+    return [torch.zeros_like(one) if grad is None else grad for one, grad in zip(parameters, found)]
