@@ -3,6 +3,7 @@
 import os
 import subprocess
 import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -124,10 +125,12 @@ def test_only_the_files_given(project):
 
 
 def test_seconds_are_those_of_the_hooks(project):
+    """However long it takes here: they are at most those of the whole, and what is installed is no hook's."""
+    started = time.monotonic()
     ran = run(project, hook("slow", "sleep 0.5"))
-    assert 0.5 <= ran.seconds < 2
-    assert 0 < ran.install_seconds < 5
-    assert 0.5 <= ran.hooks[0].seconds < 1.5
+    took = time.monotonic() - started
+    assert ran.seconds >= 0.5 and ran.install_seconds > 0 and ran.seconds + ran.install_seconds <= took
+    assert 0.5 <= ran.hooks[0].seconds <= ran.seconds
 
 
 def test_outside_a_hook_s_business(project, monkeypatch):
@@ -266,4 +269,4 @@ def test_a_cold_installation_is_not_the_hooks_time(project, monkeypatch, tmp_pat
     )
     assert statuses(ran) == [Status.PASSED]
     assert ran.install_seconds > 1, "a virtual environment was made"
-    assert ran.seconds < 1
+    assert ran.seconds < ran.install_seconds / 2

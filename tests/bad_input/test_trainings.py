@@ -32,7 +32,7 @@ ROWS = {
     "hangs": ("import time\ntime.sleep(99)", 1, f"{FAULT} train.py:2", "still running after"),
     "hangs and ignores SIGTERM": (
         "import signal, time\nsignal.signal(signal.SIGTERM, signal.SIG_IGN)\nsignal.signal(signal.SIGABRT, "
-        "signal.SIG_IGN)\ntime.sleep(99)", 1, FAULT, "(timeout of 1 s in [tool.backburn.trainings.net])",
+        "signal.SIG_IGN)\ntime.sleep(99)", 1, FAULT, "(timeout of 3 s in [tool.backburn.trainings.net])",
     ),
     "hangs with children": (
         "import subprocess, sys, time\nsubprocess.Popen([sys.executable, '-c', 'import time; time.sleep(99)'])\n"
@@ -85,7 +85,7 @@ TIMEOUT = {"hangs", "hangs and ignores SIGTERM", "hangs with children"}
 @pytest.mark.parametrize("row", [pytest.param(one, marks=SLOW) if one in IN_CI else one for one in ROWS])
 def test_whose_fault_it_is(make, row):
     code, expected, where, what = ROWS[row]
-    project = make(train=code, pyproject=PYPROJECT.replace("60s", "1s") if row in TIMEOUT else PYPROJECT)
+    project = make(train=code, pyproject=PYPROJECT.replace("60s", "3s") if row in TIMEOUT else PYPROJECT)
     done = project.backburn("memorize")
     assert (done.code, where in done.out, what in done.out) == (expected, True, True), done.said
     report = project.out("memorize") / "report.json"

@@ -97,10 +97,10 @@ def test_a_step_costs_next_to_nothing_and_under_a_trainer_nothing(tmp_path):
     before = len(module._global_optimizer_post_hooks)
     watch.homes["torch.optim.optimizer"](module)
     watch._stepped()
-    started = time.perf_counter()
+    started = time.thread_time()  # others on the machine take none of it
     for _ in range(10_000):
         watch._stepped()
-    assert time.perf_counter() - started < 0.02  # 2 microseconds each; 0.1 is usual
+    assert time.thread_time() - started < 0.02  # 2 microseconds each; 0.1 is usual
     assert len(module._global_optimizer_post_hooks) == before + 1
     watch.end()
     assert len(module._global_optimizer_post_hooks) == before

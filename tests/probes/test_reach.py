@@ -215,9 +215,9 @@ def test_a_step_costs_next_to_nothing(noted):
     code = """
 import sys, time
 def cost(work, count=20_000):
-    started = time.perf_counter()
+    started = time.thread_time()
     for _ in range(count): work()
-    return (time.perf_counter() - started) / count
+    return (time.thread_time() - started) / count
 if cost(lambda: sys.audit("unknown")) > 5e-6 or cost(lambda: sys.audit("open", "rows.csv", "r", 0)) > 50e-6:
     sys.exit("slow")
 """

@@ -539,7 +539,7 @@ LATER = {
     "recorded": asked("python mine.py recorded"),
     "batches": asked("python train.py"),
     "crash": asked("python crash.py"),
-    "hang": asked("python hang.py", timeout=Seconds(1)),
+    "hang": asked("python hang.py", timeout=Seconds(3)),  # by then even a busy machine hangs
     "no gpu": asked("python mine.py", require_gpu=True),
 }
 
@@ -638,7 +638,7 @@ def test_another_workload_fails_first(seen):
     ("name", "message", "place"),
     [
         ("crash", "while counting: ValueError: labels out of range: 7", ("lightning/crash.py", 8)),
-        ("hang", "while counting: still running after 1 s", ("lightning/hang.py", 6)),
+        ("hang", "while counting: still running after ", ("lightning/hang.py", 6)),
     ],
 )
 def test_after_a_pass_that_failed_there_is_no_other(seen, name, message, place):

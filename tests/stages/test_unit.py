@@ -188,14 +188,14 @@ def test_every_failure_is_a_finding_at_its_place(ask, more, monkeypatch):
     [
         ("import os\n    os._exit(0)", "exit code 0) in tests/test_end.py::test_end", 0),
         ("import ctypes\n    ctypes.string_at(0)", "signal 11) in tests/test_end.py::test_end", 6),
-        ("import time\n    time.sleep(60)", "no end after 2 s in tests/test_end.py::test_end", 6),
+        ("import time\n    time.sleep(60)", "no end after 6 s in tests/test_end.py::test_end", 6),
         ("import pytest\n    pytest.exit('enough', returncode=0)", "enough", 0),
         ("raise KeyboardInterrupt", "KeyboardInterrupt", 0),
     ],
 )
 def test_what_is_cut_short_is_a_failure_that_names_the_test(ask, body, said, line):
     text = f"def test_first():\n    pass\n\ndef test_end():\n    {body}\n\ndef test_never():\n    pass\n"
-    seen, outcomes = ask({"tests/test_end.py": text}, timeout=Seconds(2))
+    seen, outcomes = ask({"tests/test_end.py": text}, timeout=Seconds(6))  # pytest has to be there
     assert verdicts(outcomes) == ["fail", "skip", "skip", "skip", "skip"]
     (finding,) = outcomes["pytest-ran-to-its-end"].findings
     assert said in finding.message
