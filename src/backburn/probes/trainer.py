@@ -100,13 +100,16 @@ def _probe(asked: channel.Asked) -> Any:
 
 
 def _until_answered(asked: channel.Asked, method: Callable[..., Any]) -> Callable[..., Any]:
-    """A script that swallows the probe's SystemExit goes no further than its next call of the Trainer."""
+    """The process ends with the fit that answered; a script that swallows that goes no further than its next call."""
 
     @functools.wraps(method)
     def call(*args: Any, **given: Any) -> Any:
         if asked.answered:
             raise SystemExit(0)
-        return method(*args, **given)
+        returned = method(*args, **given)
+        if asked.answered:  # what follows a fit is not for a memorized toy
+            raise SystemExit(0)
+        return returned
 
     return call
 

@@ -100,8 +100,9 @@ class Memorizer:
         """Look at the first batch before anything moved, and give each step the random numbers of the first one."""
         if self.session is None:
             self.session = Session(trainer, self.replay, self.settings, self.numbers)
-            self.session.planned = self.planned
+            self.session.planned, self.session.schedules = self.planned, self.schedules
             self.looked = looks.take(looks.FIRST, self.session, _LIMIT)
+            self.replay.release()
             self.watched = Steps(self.session)
             if not self.session.returns_loss:
                 self._listen(pl_module)
@@ -135,9 +136,8 @@ class Memorizer:
         if loss is not None:
             self.losses.append(float(loss))
         if self.watched is not None and self.watched.after(self.steps):
-            self.watched.stop()
+            self._stop_watching()
             self._look(looks.MOVED)
-            self.looked["optimizing"], self.watched = self.watched.record(), None
         if self.movement is not None and self.movement.unmoved:
             self.movement.after_step()
             if not self.movement.unmoved:
@@ -153,6 +153,11 @@ class Memorizer:
         told = looks.take(at, self.session, _LIMIT)
         self.looked["untold"] |= told.pop("untold")
         self.looked |= told
+
+    def _stop_watching(self) -> None:
+        if self.watched is not None:
+            self.watched.stop()
+            self.looked["optimizing"], self.watched = self.watched.record(), None
 
     def _listen(self, pl_module: Any) -> None:
         """Hear what is logged as a loss from now on: training_step returned none."""
@@ -282,6 +287,7 @@ class Memorizer:
     def _answer(self, trainer: Any, pl_module: Any, otherwise: str) -> None:
         from . import blank
 
+        self._stop_watching()
         record = blank(self.ended or otherwise) | self._about_loss() | self.looked
         record["versions"]["lightning"] = " ".join(machine.lightning(trainer))
         record |= {"device": machine.device(pl_module), "peak_memory": machine.peak_memory(pl_module)}

@@ -19,7 +19,8 @@ class Replay:
     """In the place of a fit loop's data fetcher. `real` is the fetcher that was there."""
 
     def __init__(self, trainer: Any, real: Any, steps: int) -> None:
-        self.trainer, self.real, self.steps = trainer, real, steps
+        self.trainer, self.steps = trainer, steps
+        self.real: Any = real
         self.kept: Any = None  # as it came from the device transfer; nobody gets this one
         self.out: Any = None  # what training_step gets
         self.versions: list[int] = []
@@ -73,9 +74,16 @@ class Replay:
             self._hand_out()
         return self.out
 
+    def release(self) -> None:
+        """Let the real fetcher go, workers and all: the batch is there."""
+        if self.kept is not None and self.real is not None:
+            self.real.teardown()
+            self.real = None
+
     def teardown(self) -> None:
-        """Let the real fetcher go, workers and all."""
-        self.real.teardown()
+        """Leave no trace, as Lightning asks of every fetcher."""
+        if self.real is not None:
+            self.real.teardown()
         vars(self.trainer.lightning_module).pop("_on_before_batch_transfer", None)
         vars(self.trainer.strategy).pop("batch_to_device", None)
 
