@@ -154,7 +154,7 @@ def show(given):
     notes = dict(table.told(verdicts, others))
     for title, found in notes.items():
         print(f"{title}: {len(found)}", *found, sep="\n  ", end="\n\n")
-    claimed = table.headline(rows.get("held_out", {}).get(table.OURS, {}))
+    claimed = table.headline(rows)
     asked = (given.quick, given.only, given.mutant, given.without_baselines)
     if not any(asked) and given.part == "all" and given.device == "cpu" and given.shard == "1/1":
         whole = {"table": rows, "missed": notes["missed"], "alarms": notes["false alarms"]}
