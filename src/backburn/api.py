@@ -49,14 +49,19 @@ def memorize(
     Raises TypeError or ValueError for wrong use only; what the training raises is in the report.
     """
     _expect(module, data, trainer)
-    started = time.perf_counter()
     config = stage.Config(steps=steps, seed=seed, frozen=tuple(frozen), running=min(3, max(1, steps - 1)))
     held = _reference(reference)
-    with tempfile.TemporaryDirectory(prefix="backburn-") as scratch:
-        ended, record = _train(module, data, config, scratch, dict(trainer or {}))
-    told = evidence.convert(record, Told, "the probe's answer") if record else None
-    seen = Evidence(ended=msgspec.structs.replace(ended, seconds=time.perf_counter() - started), told=told)
+    seen = gather(module, data, config, dict(trainer or {}))
     return _report(msgspec.structs.replace(seen, reference=held), config, tuple(allow))
+
+
+def gather(module: Any, data: Any, config: stage.Config, trainer: dict[str, Any]) -> Evidence:
+    """As the stage's `gather`, of a module in this process."""
+    started = time.perf_counter()
+    with tempfile.TemporaryDirectory(prefix="backburn-") as scratch:
+        ended, record = _train(module, data, config, scratch, trainer)
+    told = evidence.convert(record, Told, "the probe's answer") if record else None
+    return Evidence(ended=msgspec.structs.replace(ended, seconds=time.perf_counter() - started), told=told)
 
 
 def _expect(module: Any, data: Any, trainer: Any) -> None:

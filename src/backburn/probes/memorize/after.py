@@ -39,8 +39,10 @@ def _metrics(session: Session) -> list[dict[str, Any]]:
         if right is None:
             continue
         for name, value in done.logged.items():
-            if _METRIC.search(name) and (number := _number(value)) is not None:
-                found.append({"hook": hook, "name": name, "value": number, "right": right})
+            kind = _METRIC.search(name)
+            if kind and (number := _number(value)) is not None:
+                plain = kind[1].lower() in ("acc", "accuracy")
+                found.append({"hook": hook, "name": name, "value": number, "plain": plain, **right})
     if not found:
         raise Untold("no step logs a metric that says how many predictions are right")
     return found
@@ -51,17 +53,22 @@ def _has(module: Any, hook: str) -> bool:
     return getattr(type(module), hook, None) is not getattr(base, hook, None)
 
 
-def _right(done: Pass) -> float | None:
-    """The share of right predictions, by the one cross entropy of class numbers that was called; None for others."""
+def _right(done: Pass) -> dict[str, float] | None:
+    """The share of right predictions, over samples and as the mean over classes, by the one cross entropy of class
+    numbers that was called; None for others.
+    """
     calls = [one for one in done.calls if one.name in ("cross_entropy", "nll_loss") and one.given]
     if len(calls) != 1:
         return None
     scores, target = calls[0].given["input"], calls[0].given["target"]
     if target.is_floating_point():
         return None
-    guessed = scores.argmax(dim=1 if scores.dim() > 1 else 0)
     counted = target != calls[0].given["ignore_index"]
-    return float((guessed == target)[counted].float().mean()) if bool(counted.any()) else None
+    hits, classes = (scores.argmax(dim=1 if scores.dim() > 1 else 0) == target)[counted].float(), target[counted]
+    if not hits.numel():
+        return None
+    shares = [float(hits[classes == one].mean()) for one in classes.unique()]
+    return {"right": float(hits.mean()), "by_class": sum(shares) / len(shares)}
 
 
 def _number(value: Any) -> float | None:

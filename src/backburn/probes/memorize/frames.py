@@ -36,6 +36,11 @@ def of(one: Any) -> Where:
 
 def is_theirs(path: str) -> bool:
     """Whether a file is the user's: no library's, not ours, and a file at all (`<stdin>` is none)."""
-    if not path or path.startswith(("<", _OURS)):
+    if not path or path.startswith("<") or is_ours(path):
         return False
     return not any(part in path for part in _LIBRARIES)
+
+
+def is_ours(path: str) -> bool:
+    """Whether a file is a probe."""
+    return path.startswith(_OURS)

@@ -32,6 +32,8 @@ def fit(probe: Any, asked: channel.Asked, module: Any, data: Any, given: dict[st
             probe.adjust(asked, trainer)
             trainer.fit(module, datamodule=data) if is_datamodule else trainer.fit(module, _loader(data))
         except (Exception, SystemExit) as error:
+            if frames.is_ours(_innermost(error)):  # our own bug is not the training's
+                raise
             return _told(error)
         finally:
             for one in held:
@@ -65,6 +67,11 @@ def _listed(callbacks: Any) -> list[Any]:
     if callbacks is None:
         return []
     return list(callbacks) if isinstance(callbacks, (list, tuple)) else [callbacks]
+
+
+def _innermost(error: BaseException) -> str:
+    stack = traceback.extract_tb(error.__traceback__)
+    return stack[-1].filename if stack else ""
 
 
 def _told(error: BaseException) -> dict[str, Any]:

@@ -18,7 +18,7 @@ from ..schedules import Schedules
 from ..trainer import UNWANTED, UNWANTED_IN_FIT, expect_gpu, take_out
 from . import looks, origin
 from .replay import Replay
-from .session import Session
+from .session import Session, Untold
 from .snapshot import Numbers
 from .steps import Steps
 
@@ -155,9 +155,14 @@ class Memorizer:
         self.looked |= told
 
     def _stop_watching(self) -> None:
-        if self.watched is not None:
-            self.watched.stop()
-            self.looked["optimizing"], self.watched = self.watched.record(), None
+        watched, self.watched = self.watched, None
+        if watched is None:
+            return
+        watched.stop()
+        try:
+            self.looked["optimizing"] = watched.record()
+        except Untold as reason:
+            self.looked["untold"]["optimizing"] = str(reason)
 
     def _listen(self, pl_module: Any) -> None:
         """Hear what is logged as a loss from now on: training_step returned none."""
@@ -230,7 +235,7 @@ class Memorizer:
         first, low, now = self.losses[0], min(self.losses), self.losses[-1]
         if not self.has_floor and self.steps >= _EASY and first - low >= _FALLEN * max(abs(first), abs(low)):
             return "fallen"
-        if self.steps < _PATIENCE * int(self.settings["steps"]):
+        if self.steps < max(_PATIENCE * int(self.settings["steps"]), _EASY):
             return ""
         before, after = (sorted(part)[10] for part in (self.losses[-40:-20], self.losses[-20:]))
         gap = after - self.mark if self.has_floor else _FALLEN * abs(after)

@@ -1,0 +1,116 @@
+"""What is told once a batch is memorized."""
+
+import pytest
+import torch
+from torch import nn
+
+from backburn.memorization import afterwards
+
+from ...memorization.evidence import found, seen
+from . import fits as t
+
+
+class Measured(t.Net):
+    """Logs its accuracy over the axis that it is told."""
+
+    axis = 1
+
+    def step(self, batch, name):
+        x, y = batch
+        scores = self(x)
+        right = (scores.argmax(self.axis)[: len(y)] == y[: len(scores.argmax(self.axis))]).float().mean()
+        self.log(f"{name}_acc", right)
+        return nn.functional.cross_entropy(scores, y)
+
+    def training_step(self, batch, batch_idx):
+        return self.step(batch, "train")
+
+    def validation_step(self, batch, batch_idx):
+        return self.step(batch, "val")
+
+
+class Wrong(Measured):
+    axis = 0
+
+
+def after(module, **given):
+    return t.told(module, **given).after
+
+
+def test_a_metric_of_right_predictions_says_so():
+    told = after(Measured())
+    assert [one.name for one in told.metrics] == ["train_acc", "val_acc"]
+    assert all(one.value == pytest.approx(one.right) for one in told.metrics)
+    assert found([afterwards.metric_agrees], seen(after=told)) == {}
+    findings = found([afterwards.metric_agrees], seen(after=after(Wrong())))["metric-agrees"]
+    assert "train_acc" in findings[0].message and len(findings) == 2
+
+
+class Forgetful(t.Net):
+    """Holds a scale that it learns outside of what a checkpoint holds."""
+
+    def __init__(self):
+        super().__init__()
+        self.seen = torch.zeros(8)
+
+    def forward(self, x):
+        if self.training:
+            self.seen = 0.9 * self.seen + 0.1 * x.detach().mean(0)
+        return super().forward(x + 20 * self.seen)
+
+
+class Buffered(Forgetful):
+    def __init__(self):
+        super().__init__()
+        del self.seen
+        self.register_buffer("seen", torch.zeros(8))
+
+
+def test_a_checkpoint_that_lacks_something_is_seen():
+    assert found([afterwards.checkpoint_restores], seen(after=after(Buffered()))) == {}
+    (finding,) = found([afterwards.checkpoint_restores], seen(after=after(Forgetful())))["checkpoint-restores"]
+    assert "instead of" in finding.message
+
+
+class Tokens(t.Net):
+    """A mean over the tokens that count, of which the samples have different numbers."""
+
+    def training_step(self, batch, batch_idx):
+        x, y = batch
+        loss = nn.functional.cross_entropy(self(x), y, reduction="none") * self.weights(x)
+        return loss.sum() / self.weights(x).sum()
+
+    def weights(self, x):
+        return torch.arange(1.0, len(x) + 1) ** 2
+
+
+class Even(Tokens):
+    def weights(self, x):
+        return torch.ones(len(x))
+
+
+@pytest.mark.parametrize(("module", "names"), [(Even, []), (t.Net, [])])
+def test_accumulated_means_of_equal_parts_are_the_whole(module, names):
+    told = after(module(), accumulate_grad_batches=4)
+    assert told.accumulation.times == 4
+    assert list(found([afterwards.accumulation_agrees], seen(after=told))) == names
+
+
+class Padded(t.Net):
+    """Tokens of the samples are counted, and the first half has more of them."""
+
+    def training_step(self, batch, batch_idx):
+        x, y = batch
+        count = (y >= 2).float() + 0.1
+        loss = nn.functional.cross_entropy(self(x), y, reduction="none") * count
+        return loss.sum() / count.sum()
+
+
+def test_accumulated_means_of_unequal_parts_are_not():
+    x, y = t.samples(16)
+    order = y.argsort()
+    batch = [(x[order], y[order])]
+    told = after(Padded(), data=batch, accumulate_grad_batches=2)
+    assert list(found([afterwards.accumulation_agrees], seen(after=told))) == ["accumulation-agrees"]
+    told = after(Padded(), data=batch)
+    assert told.untold["accumulation"] == "no gradients are accumulated"
