@@ -12,6 +12,7 @@ from ..training import Ended
 from .afterwards import After
 from .batch import Batch
 from .falling import Origin
+from .dependence import Dependence
 from .forward import Forward
 from .modes import Modes
 from .losscalls import LossCalls
@@ -51,6 +52,7 @@ class Told(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     elements: int = 0  # trainable numbers
     without_gradient: tuple[str, ...] = ()
     zero_gradient: tuple[str, ...] = ()
+    zero_share: float = 0.0  # of the trainable elements
     unmoved: tuple[str, ...] = ()
     noisy: tuple[str, ...] = ()
     device: str = ""
@@ -65,6 +67,7 @@ class Told(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     forward: Forward | None = None
     units: Units | None = None
     units_moved: Units | None = None
+    dependence: Dependence | None = None
     optimizing: Optimizing | None = None
     after: After | None = None
     kind: str = "memorize-probe"

@@ -23,6 +23,7 @@ class Movement:
         named = [(name, one) for name, one in module.named_parameters() if one.requires_grad]
         self.count = len(named)
         self.parameters = dict(named)
+        self.elements = sum(one.numel() for one in self.parameters.values())
         self.without = set(self.parameters)
         self.zero: set[str] = set()
         self.unmoved = set(self.parameters)
@@ -79,6 +80,7 @@ class Movement:
             "trainable": self.count,
             "without_gradient": [name for name in self.parameters if name in self.without - self.zero],
             "zero_gradient": [name for name in self.parameters if name in self.zero],
+            "zero_share": sum(self.parameters[name].numel() for name in self.zero) / max(self.elements, 1),
             "unmoved": [name for name in self.parameters if name in self.unmoved - self.without - noisy],
             "noisy": [name for name in self.parameters if name in noisy],
         }

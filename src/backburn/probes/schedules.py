@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import copy
+import math
 import warnings
 from collections.abc import Iterator
 from typing import Any
@@ -17,6 +18,7 @@ from typing import Any
 _NEVER = 10**9  # a scheduler's frequency
 _FAR = 10_000  # steps tried ahead at most: 0.1 s, and longer than the warm-ups in use
 _SETTLED = 300  # steps tried beyond the highest rate, and as many again as it took to get there
+COLLAPSED = 0.01  # of the highest rate: nothing is learned any more
 _HIGHER = 1 + 1e-6  # relative: rounding makes each restart of a cosine a little higher
 
 Rates = list[list[float]]
@@ -27,7 +29,11 @@ class Schedules:
 
     def __init__(self, trainer: Any, steps: int) -> None:
         self.ways: list[tuple[Any, Rates]] = []
+        self.tried: list[tuple[Any, float, Rates]] = (
+            []
+        )  # each schedule, the steps between its own, its rates from now on
         self.short = max(1, steps // 10)
+        self.batches = float(trainer.num_training_batches)  # of an epoch of the user's own Trainer
         if trainer.lightning_module.automatic_optimization:
             for one in trainer.lr_scheduler_configs:
                 self._hold(one)
@@ -37,6 +43,8 @@ class Schedules:
             one.frequency, one.strict = _NEVER, False  # of a metric of the validation, perhaps, which there is none of
             return
         rates = _ahead(one.scheduler)
+        every = float(one.frequency) * (1.0 if one.interval == "step" else self.batches)
+        self.tried.append((one.scheduler, every, rates))
         highest = max(range(len(rates)), key=lambda step: sum(rates[step]), default=0)
         if highest:
             self.ways.append((one.scheduler.optimizer, rates[: highest + 1]))
@@ -52,6 +60,33 @@ class Schedules:
             _set(optimizer, rates[highest * min(step, short) // short])
         if step >= self.short:
             self.ways = []
+
+    def highest(self, optimizer: Any) -> float | None:
+        """The highest rate that a schedule gives this optimizer; None where none was tried."""
+        found = [rate for one, _, rates in self.tried if one.optimizer is optimizer for rate in map(max, rates)]
+        return max(found, default=None)
+
+    def record(self, planned: float) -> list[dict[str, Any]]:
+        """Plain data of each schedule that was tried; `planned` are the steps that the user's own Trainer would take.
+
+        As `backburn.memorization.optimizing.Schedule` says.
+        """
+        return [_told(one, every, [sum(rate) for rate in rates], planned) for one, every, rates in self.tried if rates]
+
+
+def _told(scheduler: Any, every: float, rates: list[float], planned: float) -> dict[str, Any]:
+    highest = max(range(len(rates)), key=lambda step: rates[step])
+    low = len(rates)  # from here on to the end, it is next to nothing
+    while low and rates[low - 1] < COLLAPSED * rates[highest]:
+        low -= 1
+    return {
+        "name": type(scheduler).__name__,
+        "every": every,
+        "planned": planned / max(every, 1.0) if every < math.inf else math.inf,
+        "tried": len(rates),
+        "highest": rates[highest],
+        "low": low if low < len(rates) else None,
+    }
 
 
 def _ahead(scheduler: Any) -> Rates:

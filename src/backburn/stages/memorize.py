@@ -8,7 +8,7 @@ training takes hours to show the same. Each training's own command runs, held to
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 
 import msgspec
@@ -16,9 +16,9 @@ import msgspec
 from .. import environment, evidence, references, training
 from ..config import Seconds, Training
 from ..errors import Skip, Unjudged
-from ..memorization import afterwards, batch, falling, forward, losscalls, modes, parameters, units
+from ..memorization import afterwards, batch, dependence, falling, forward, losscalls, modes, optimizing, parameters, units
 from ..memorization.falling import loss_falls, loss_is_finite
-from ..memorization.judging import FOUND, listed
+from ..memorization.judging import FOUND
 from ..memorization.seen import Evidence as Evidence
 from ..memorization.seen import Told
 from ..references import Machine, Reference
@@ -112,11 +112,10 @@ def on_gpu(seen: Evidence, config: Config) -> Iterator[Finding]:
 
 @after(loss_is_finite)
 def loss_above_bound(seen: Evidence, config: Config) -> Iterator[Finding]:
-    """The loss stays above its lower bound, and has the right sign."""
+    """The loss stays above its lower bound."""
     told = seen.probe
     if told.sign < 0:
-        message = f"training_step returned {told.functions}: minimised with the wrong sign"
-        return (yield Finding(message=message, hint="Return the loss itself; an optimizer minimises."))
+        raise Skip(f"training_step returned {told.functions}")
     if told.bound is None:
         raise Skip(f"its lower bound is unknown: {_why_unknown(told)}")
     lowest = min(told.losses)
@@ -133,42 +132,6 @@ def _why_unknown(told: Told) -> str:
     if not told.functions:
         return "none of torch's loss functions that have one was seen on the way to what training_step returned"
     return f"training_step returned something else than a steady sum of {told.functions}"
-
-
-@after(loss_is_finite)
-def gradients_reach(seen: Evidence, config: Config) -> Iterator[Finding]:
-    """Every trainable parameter gets a gradient."""
-    told = seen.probe
-    if told.trainable == 0:
-        yield Finding(message="no parameter is trainable")
-    if told.without_gradient:
-        message = f"{listed(told.without_gradient, told.trainable)} never got a gradient"
-        yield Finding(message=message, hint=_NO_GRADIENT + _ON_PURPOSE)
-    if told.zero_gradient:
-        message = f"{listed(told.zero_gradient, told.trainable)}: the gradient is always 0"
-        yield Finding(message=message, hint=_ZERO_GRADIENT + _ON_PURPOSE)
-
-
-_NO_GRADIENT = "Look for detach(), no_grad(), .data or .item() on the way to the loss, and for layers never used."
-_ZERO_GRADIENT = "A factor of 0, a ReLU that is never on, an output that is dropped (`out[:, -1]` of a BiLSTM)?"
-_ON_PURPOSE = (
-    " Experts that this batch is not routed to: [[tool.backburn.allow]]. What is frozen on purpose:"
-    " requires_grad_(False)."
-)
-
-
-@after(loss_is_finite)
-def parameters_move(seen: Evidence, config: Config) -> Iterator[Finding]:
-    """Every parameter that gets a gradient moves."""
-    told = seen.probe
-    if told.unmoved:
-        yield Finding(
-            message=f"{listed(told.unmoved, told.trainable)} got a gradient and never moved",
-            hint="Does configure_optimizers hand them over? Is the learning rate 0, or too small for their precision?",
-        )
-    if told.noisy:
-        message = f"{listed(told.noisy, told.trainable)} did not move: the gradient is rounding noise"
-        yield Finding(message=message, level=Level.NOTICE, hint="A bias before a normalisation layer has no effect.")
 
 
 @after(training_ran)
@@ -214,10 +177,10 @@ CHECKS: tuple[Check, ...] = (
             parameters.parameters_stay_trainable,
             loss_is_finite,
             loss_above_bound,
-            gradients_reach,
-            parameters_move,
+            *optimizing.CHECKS,
             *units.CHECKS,
             *forward.CHECKS,
+            *dependence.CHECKS,
             loss_falls,
             *afterwards.CHECKS,
             within_budget,
@@ -243,7 +206,8 @@ def candidate(seen: Evidence, config: Config) -> Reference | None:
         | batch.kept(alone)
         | losscalls.kept(alone)
         | parameters.kept(alone)
-        | forward.kept(alone),
+        | optimizing.kept(alone)
+        | forward.kept(alone) | dependence.kept(alone),
     )
 
 
