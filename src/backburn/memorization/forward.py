@@ -1,4 +1,4 @@
-"""Forward: it computes, and does nothing else: no parameter is another one after it, and in eval mode no luck is in it."""
+"""Forward: it computes, and nothing else: no parameter is another one after it, and no luck is in it in eval mode."""
 
 from __future__ import annotations
 

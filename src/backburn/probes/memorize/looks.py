@@ -8,7 +8,7 @@ from __future__ import annotations
 import time
 from typing import Any
 
-from . import after, batch, lossfacts, modes, parameters, purity, units
+from . import after, batch, dependence, lossfacts, modes, parameters, purity, units
 from .session import Session, Untold
 
 FIRST: dict[str, Any] = {
@@ -20,7 +20,8 @@ FIRST: dict[str, Any] = {
     "forward": purity,
 }  # before the first step
 MOVED: dict[str, Any] = {
-    "units_moved": units
+    "units_moved": units,
+    "dependence": dependence,
 }  # after the first few steps: a head that starts at zero shows nothing before
 LAST: dict[str, Any] = {"after": after}  # once it has memorized, or cannot
 

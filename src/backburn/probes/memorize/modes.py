@@ -74,11 +74,11 @@ def _differs(layer: Any) -> bool:
     if isinstance(layer, nn.modules.batchnorm._BatchNorm):
         return bool(layer.track_running_stats)
     if isinstance(layer, nn.modules.dropout._DropoutNd):
-        return layer.p > 0
+        return bool(layer.p > 0)
     if isinstance(layer, nn.RNNBase):
-        return layer.dropout > 0 and layer.num_layers > 1
+        return bool(layer.dropout > 0 and layer.num_layers > 1)
     if isinstance(layer, nn.MultiheadAttention):
-        return layer.dropout > 0
+        return bool(layer.dropout > 0)
     return type(layer).__name__ in _PATHS
 
 
@@ -98,4 +98,4 @@ def _share(module: Any, name: str) -> float:
     if part is None:
         return 0.0
     sizes = [(one.numel(), one.requires_grad) for one in part.parameters()]
-    return sum(size for size, trains in sizes if trains) / (sum(size for size, _ in sizes) or 1)
+    return float(sum(size for size, trains in sizes if trains)) / (sum(size for size, _ in sizes) or 1)

@@ -92,11 +92,11 @@ class Calls:
     mask (of uniform or Bernoulli numbers) themselves, while `watching`.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, module: Any) -> None:
         self.done: list[tuple[str, list[Any], list[Any]]] = []  # name, inputs, outputs; inner modules first
         self.dropped: list[tuple[str, float, tuple[str, int]]] = []  # name of the module, p, where
         self.masked: set[str] = set()
-        self.inside: list[str] = [""]
+        self.inside: list[tuple[str, Any]] = [("", module)]
 
 
 @contextlib.contextmanager
@@ -105,7 +105,7 @@ def watching(module: Any) -> Iterator[Calls]:
     import torch
     from torch.overrides import TorchFunctionMode
 
-    calls = Calls()
+    calls = Calls(module)
     dropouts = {torch.dropout, *(getattr(torch.nn.functional, name) for name in _DROPOUTS)}
     tensor = torch.Tensor
     masks = {torch.rand, torch.rand_like, torch.bernoulli, tensor.bernoulli, tensor.bernoulli_, tensor.uniform_}
@@ -118,14 +118,14 @@ def watching(module: Any) -> Iterator[Calls]:
                 given = dict(zip(("query", "key", "value", "attn_mask", "p"), args)) | (kwargs or {})
                 _note(calls, {"p": given.get("p", given.get("dropout_p", 0.0))})
             elif func in masks:
-                calls.masked.add(calls.inside[-1])
+                calls.masked.add(calls.inside[-1][0])
             return func(*args, **(kwargs or {}))
 
     def enter(name: str) -> Any:
-        return lambda layer, args, given: calls.inside.append(name)
+        return lambda layer, args, given: calls.inside.append((name, layer))
 
     def leave(layer: Any, args: Any, given: Any, output: Any) -> None:
-        name = calls.inside.pop()
+        name, _ = calls.inside.pop()
         calls.done.append((name, _tensors([args, given]), _tensors(output)))
 
     hooks = []
@@ -143,8 +143,10 @@ def watching(module: Any) -> Iterator[Calls]:
 
 def _note(calls: Calls, given: dict[str, Any]) -> None:
     p = float(given.get("p", 0.5))
-    if given.get("training", given.get("train", True)) and p > 0:
-        calls.dropped.append((calls.inside[-1], p, frames.here()))
+    name, module = calls.inside[-1]
+    # A module that stays in train mode by its own doing is a Monte Carlo dropout.
+    if given.get("training", given.get("train", True)) and p > 0 and not module.training:
+        calls.dropped.append((name, p, frames.here()))
 
 
 def _tensors(value: Any) -> list[Any]:
@@ -155,8 +157,6 @@ def _random(session: Session) -> dict[str, Any]:
     """Dropouts that are on in eval mode, and else the modules whose outputs differ though their inputs do not."""
     with watching(session.module) as first:
         session.run(evaluation=True, seed=1)
-    modules = dict(session.module.named_modules())
-    dropped = [(name, p, where) for name, p, where in first.dropped if not _on_purpose(modules[name])]
     with watching(session.module) as second:
         session.run(evaluation=True, seed=2)
     noisy = []
@@ -167,12 +167,7 @@ def _random(session: Session) -> dict[str, Any]:
             noisy.append(name)
     inner = [one for one in dict.fromkeys(noisy) if not any(more.startswith(f"{one}.") for more in noisy)]
     masked = [one for one in inner if any(f"{name}.".startswith(f"{one}.") for name in first.masked)]
-    return {"dropped": list(dict.fromkeys(dropped))[:_MANY], "noisy": inner[:_MANY], "masked": masked[:_MANY]}
-
-
-def _on_purpose(module: Any) -> bool:
-    """Whether a module that stays in train mode by its own doing (a Monte Carlo dropout) is the one that drops."""
-    return bool(module.training)
+    return {"dropped": list(dict.fromkeys(first.dropped))[:_MANY], "noisy": inner[:_MANY], "masked": masked[:_MANY]}
 
 
 def _same(ones: list[Any], others: list[Any], share: float = 0.0) -> bool:

@@ -1,0 +1,118 @@
+"""What a change of the inputs does to the outputs: passes in eval mode, with the same random numbers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from .roles import INPUT, roles
+from .session import Pass, Session, Untold
+
+_LIMIT = 1.0  # seconds: a model whose passes are slow is looked at less
+
+
+class Output:
+    """A tensor that the model computed: what a loss function was given, or what an outermost module returned."""
+
+    def __init__(self, name: str, value: Any, call: Any = None) -> None:
+        self.name, self.value, self.call = name, value, call
+
+    @property
+    def where(self) -> tuple[str, int]:
+        """Where its loss function is called."""
+        return self.call.where if self.call is not None else ("", 0)
+
+
+class Changes:
+    """`run` the training's step with inputs changed, and see what `moved`.
+
+    `inputs` are the parts of the batch that go into the model, by path, with more than one value in them; `base` are
+    the outputs as they are, `held` those of them that a loss function is given (all where there are none).
+    """
+
+    def __init__(self, session: Session) -> None:
+        import time
+
+        self.session, self.clock = session, time.perf_counter
+        self.started = self.clock()
+        self.roles = roles(session)
+        self.first = session.run(evaluation=True)
+        self.base = outputs(self.first)
+        if not self.base:
+            raise Untold("neither a loss function of torch's nor an output of a module was seen")
+        self.held = [one for one in self.base if one.call is not None] or self.base
+        tensors = session.tensors()
+        self.tensors = {
+            path: one for path, one in tensors.items() if one.dim() and one.layout.__str__() == "torch.strided"
+        }
+        self.inputs = {path: one for path, one in self.tensors.items() if INPUT in self.roles[path] and _varies(one)}
+        self.generator = _generator(session)
+
+    @property
+    def late(self) -> bool:
+        """Whether it took long enough by now."""
+        return bool(self.clock() - self.started > _LIMIT)
+
+    def run(self, changed: Mapping[str, Any]) -> Pass:
+        """The step on a batch in which these tensors stand at these paths."""
+        batch = self.session.copy()
+        for path, one in self.session.tensors(batch).items():
+            if path in changed:
+                one.data = changed[path]
+        return self.session.run(batch, evaluation=True)
+
+    def moved(self, done: Pass) -> Iterator[tuple[Output, Any]]:
+        """Each output of the base with how far each of its numbers moved, as a share of the output's spread."""
+        others = outputs(done)
+        if [(one.name, one.value.shape) for one in others] != [(one.name, one.value.shape) for one in self.base]:
+            raise Untold("a change of the inputs changed what is computed")
+        for one, other in zip(self.base, others):
+            yield one, (one.value - other.value).abs() / spread(one.value)
+
+    def shuffled(self, path: str) -> Any:
+        """This input with nothing of itself left: in another order, and floats with noise of their own scale."""
+        import torch
+
+        one = self.inputs[path]
+        order = torch.randperm(one.numel(), generator=self.generator)
+        mixed = one.reshape(-1)[order.to(one.device)].reshape(one.shape).clone()
+        return mixed + spread(one.float()) * self.noise(one) if noisy(one) else mixed
+
+    def noise(self, one: Any) -> Any:
+        """Normal numbers in the shape, type and place of `one`; always the same ones."""
+        import torch
+
+        return torch.randn(one.shape, generator=self.generator).to(one.device, one.dtype)
+
+
+def outputs(done: Pass) -> list[Output]:
+    """What loss functions were given, then what outermost modules returned; only what depends on a parameter."""
+    found = [Output(call.name, call.given["input"], call) for call in done.calls if "input" in call.given]
+    found += [Output(name, one) for name, one in done.outputs]
+    kept = []
+    for one in found:
+        if one.value.requires_grad and one.value.is_floating_point() and one.value.numel():
+            one.value = one.value.detach().float()
+            kept.append(one)
+    return kept
+
+
+def spread(one: Any) -> float:
+    """The standard deviation of a tensor's numbers; of its size where they are all the same, and never 0."""
+    whole = float(one.std()) if one.numel() > 1 else 0.0
+    return whole or float(one.abs().max()) or 1.0
+
+
+def noisy(one: Any) -> bool:
+    """Whether noise may be added: to floats that are no mask and no whole numbers."""
+    return bool(one.is_floating_point()) and not bool((one == one.round()).all())
+
+
+def _varies(one: Any) -> bool:
+    return bool(one.numel() > 1 and (one != one.reshape(-1)[0]).any())
+
+
+def _generator(session: Session) -> Any:
+    import torch
+
+    return torch.Generator().manual_seed(int(session.settings.get("seed", 0)))

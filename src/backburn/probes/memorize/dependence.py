@@ -1,0 +1,242 @@
+"""Dependence: which outputs follow which parts of the inputs: not other samples, not what comes later, not nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from . import frames
+from .changes import Changes, Output, noisy, spread
+from .roles import TARGET
+from .session import Session, Untold
+from .tokens import future, order, padding
+
+_MOVED = 1e-5  # of an output's spread: float32 keeps 1e-7, a sum over 1000 terms of it 1e-6
+_LEAK = 1e-3  # of an output's spread, as in the check
+_INPUTS = 6  # that are changed one by one
+
+
+def look(session: Session) -> dict[str, Any]:
+    """As `backburn.memorization.dependence.Dependence` says."""
+    changes = Changes(session)
+    told: dict[str, Any] = {"step": frames.of(type(session.module).training_step), "untold": {}}
+    probes: tuple[tuple[str, Callable[[Changes], Any]], ...] = (
+        ("leak", leak),
+        ("use", use),
+        ("future", future),
+        ("padding", padding),
+        ("linear", linear),
+        ("order", order),
+    )
+    for name, probe in probes:
+        if changes.late:
+            told["untold"][name] = "its passes are slow"
+            continue
+        try:
+            told[name] = probe(changes)
+        except Untold as reason:
+            told["untold"][name] = str(reason)
+        except Exception as error:  # a change that the model cannot take
+            if session.settings.get("strict"):
+                raise
+            told["untold"][name] = f"{type(error).__name__}: {error}"[:200]
+    return told
+
+
+# Other samples
+
+
+def leak(changes: Changes) -> dict[str, Any]:
+    """How far outputs of other samples move when one sample's inputs change."""
+    size, certain = samples(changes)
+    if _is_graph(changes):
+        raise Untold("its samples are a graph's")
+    if size < 2:
+        raise Untold("there is one sample in the batch")
+    changed = {path: one for path, one in _without_one(changes, size)}
+    if not changed:
+        raise Untold("no input has one row per sample")
+    done = changes.run(changed)
+    for (_, one), (_, other) in zip(changes.first.inputs, done.inputs):
+        if (
+            one.shape == other.shape
+            and one.is_floating_point()
+            and _others(size, (one - other).abs() / spread(one)) > 0
+        ):
+            if not _plain(changes):
+                raise Untold("samples are mixed before the model (mixup?)")
+            break
+    moved = [(one, _others(size, far)) for one, far in changes.moved(done) if not _pairs(one.value, size)]
+    if not moved:
+        raise Untold("no output has one row per sample")
+    held = [pair for pair in moved if pair[0].call is not None and not pair[1] <= _LEAK]
+    one, far = held[0] if held else max(moved, key=lambda pair: pair[1])
+    supervised = one.call is not None and _is_target(changes, one)
+    return {
+        "output": one.name,
+        "far": far,
+        "supervised": supervised and certain and not _by_batch(changes),
+        "where": one.where,
+    }
+
+
+def samples(changes: Changes) -> tuple[int, bool]:
+    """How many samples there are, and whether that is certain: by the loader, or by a part with one number for each."""
+    shapes = [tuple(one.shape) for one in changes.tensors.values()]
+    asked = getattr(changes.session.trainer.train_dataloader, "batch_size", None)
+    if isinstance(asked, int) and any(asked in shape[:2] for shape in shapes):
+        return asked, True
+    single = {shape[0] for shape in shapes if len(shape) == 1}
+    if len(single) == 1:
+        return single.pop(), True
+    size = changes.session.size
+    return size, all(shape[0] == size for shape in shapes) and len({shape[1:2] for shape in shapes}) > 1
+
+
+def _axis(shape: Any, size: int) -> int | None:
+    return next((axis for axis in (0, 1) if len(shape) > axis and shape[axis] == size), None)
+
+
+def _without_one(changes: Changes, size: int) -> Iterator[tuple[str, Any]]:
+    """Each input with another sample's values in the place of the first one's."""
+    for path, one in changes.inputs.items():
+        axis = _axis(one.shape, size)
+        if axis is None:
+            continue
+        changed = one.clone()
+        first, others = changed.select(axis, 0), one.movedim(axis, 0)
+        other = next((row for row in others[1:] if not row.equal(others[0])), others[0])
+        first.copy_(other + spread(one.float()) * changes.noise(other) if noisy(one) else other)
+        yield path, changed
+
+
+def _others(size: int, far: Any) -> float:
+    """The furthest that any other sample's numbers moved, where rows are read as samples in the way that says least."""
+    found = [
+        float(one.movedim(axis, 0)[1:].max())
+        for one in _layouts(far, size)
+        for axis in (0, 1)
+        if one.dim() > axis and one.shape[axis] == size
+    ]
+    return min(found, default=0.0)
+
+
+def _layouts(far: Any, size: int) -> Iterator[Any]:
+    """As it is, and with a first axis of samples times positions taken apart."""
+    yield far
+    rows = far.shape[0] if far.dim() else 0
+    if rows > size and rows % size == 0:
+        yield far.reshape(size, rows // size, -1)
+        yield far.reshape(rows // size, size, -1)
+
+
+def _pairs(one: Any, size: int) -> bool:
+    """Whether it holds each sample against each: similarities, distances."""
+    return bool(one.dim() == 2 and one.shape[0] % size == 0 and one.shape[1] % size == 0)
+
+
+def _plain(changes: Changes) -> bool:
+    """Whether every target is a part of the batch as it came: a mixup mixes them, too."""
+    calls = [one.call for one in changes.base if one.call is not None]
+    wanted = [one.given.get("target") for one in calls]
+    return bool(wanted) and all(
+        any(hasattr(one, "equal") and _same_values(one, part) for part in changes.tensors.values()) for one in wanted
+    )
+
+
+def _same_values(one: Any, part: Any) -> bool:
+    return bool(one.numel() == part.numel() and (one.reshape(-1).double() == part.reshape(-1).double()).all())
+
+
+def _is_target(changes: Changes, one: Output) -> bool:
+    wanted = one.call.given.get("target")
+    parts = [part for path, part in changes.tensors.items() if TARGET in changes.roles[path]]
+    return hasattr(wanted, "detach") and any(_same_values(wanted, part) for part in parts)
+
+
+def _is_graph(changes: Changes) -> bool:
+    """A batch of nodes and edges: each node's output follows its neighbours' inputs."""
+    paths = changes.session.tensors()
+    named = any(part in path.lower() for path in paths for part in ("edge", "adj", "laplac", "graph", "senders"))
+    square = any(one.dim() == 2 and one.shape[0] == one.shape[1] for one in paths.values())
+    return named or square or any(str(one.layout) != "torch.strided" for one in paths.values())
+
+
+def _by_batch(changes: Changes) -> bool:
+    """Whether a normalisation keeps no statistics of its own, so that it takes the batch's in eval mode, too."""
+    return any(getattr(one, "track_running_stats", None) is False and "Batch" in type(one).__name__
+               for one in changes.session.module.modules())  # fmt: skip
+
+
+# Nothing
+
+
+def use(changes: Changes) -> dict[str, Any]:
+    """Which inputs the outputs follow, and which they do not."""
+    own = changes.session.tensors(changes.first.batch)
+    given = [one for _, one in changes.first.inputs]
+    reached = {path for path in changes.inputs if any(_is_part(own[path], one) for one in given)}
+    if not changes.inputs:
+        raise Untold("no input was found in the batch")
+    supervised = any(one.call is not None and _is_target(changes, one) for one in changes.held)
+    if not reached and not supervised:
+        raise Untold("no part of the batch was seen to go into a module")
+    if not _follows(changes, list(changes.inputs)):
+        return {"used": [], "ignored": list(changes.inputs), "all": True, "supervised": supervised}
+    one_by_one = list(changes.inputs)[:_INPUTS] if len(changes.inputs) > 1 else []
+    ignored = [path for path in one_by_one if not changes.late and not _follows(changes, [path])]
+    return {
+        "used": [path for path in changes.inputs if path not in ignored],
+        "ignored": [path for path in ignored if path in reached],
+        "supervised": supervised,
+    }
+
+
+def _is_part(one: Any, other: Any) -> bool:
+    return _same_values(one, other) or bool(one.untyped_storage().data_ptr() == other.untyped_storage().data_ptr())
+
+
+def _follows(changes: Changes, paths: list[str]) -> bool:
+    done = changes.run({path: changes.shuffled(path) for path in paths})
+    try:
+        return any(not float(far.max()) <= _MOVED for one, far in changes.moved(done) if one in changes.held)
+    except Untold:  # other shapes: it follows them in some way
+        return True
+
+
+# Linearity
+
+
+def linear(changes: Changes) -> dict[str, Any]:
+    """How far an output is from being linear: of f(a) + f(b) - 2 f((a + b) / 2), as a share of how far f moves."""
+    import torch
+
+    paths = [path for path, one in changes.inputs.items() if noisy(one)]
+    if len(paths) != len(changes.inputs) or not paths:
+        raise Untold("not all of its inputs are real numbers")
+    a = {path: changes.inputs[path] for path in paths}
+    b = {path: one.roll(1, 0) + 3 * spread(one.float()) * changes.noise(one) for path, one in a.items()}
+    middle = {path: (one + b[path]) / 2 for path, one in a.items()}
+    far, half = changes.run(b), changes.run(middle)
+    matrices = sum(one.dim() > 1 and one.requires_grad for one in changes.session.module.parameters())
+    if matrices < 2:
+        raise Untold("it has one matrix of weights")
+    found = []
+    for one, (_, away), (_, bent) in zip(changes.base, _differences(changes, far), _differences(changes, half)):
+        way = float(torch.linalg.vector_norm(away))
+        if way > _MOVED * float(torch.linalg.vector_norm(one.value)) and one.call is None:
+            found.append((one.name, float(torch.linalg.vector_norm(away - 2 * bent)) / way))
+    if not found:
+        raise Untold("no module's output follows its inputs")
+    name, bend = found[-1]
+    return {"output": name, "bend": bend, "matrices": matrices}
+
+
+def _differences(changes: Changes, done: Any) -> Iterator[tuple[str, Any]]:
+    from .changes import outputs
+
+    others = outputs(done)
+    if [one.value.shape for one in others] != [one.value.shape for one in changes.base]:
+        raise Untold("a change of the inputs changed what is computed")
+    for one, other in zip(changes.base, others):
+        yield one.name, other.value - one.value

@@ -1,0 +1,242 @@
+"""Sequences: does what comes later reach what comes before, does padding reach anything, does the order matter."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from .changes import Changes, Output
+from .session import Untold
+
+_SHORTEST = 4  # positions
+_UNTAUGHT = 0.5  # of a target's positions may be left out (-100), and it is still the input, shifted
+_LONGER = 3  # positions of padding that are appended
+_UNMOVED = 1e-4  # of an output's spread: a sum in another order
+
+
+def future(changes: Changes) -> dict[str, Any]:
+    """How far outputs move at positions before the first one whose input changed, where targets are shifted inputs."""
+    for path, one, call, axis, grid in _shifted(changes):
+        position = one.shape[axis] // 2
+        changed = one.clone()
+        rest = one.shape[axis] - position
+        changed.narrow(axis, position, rest).copy_(changes.shuffled(path).narrow(axis, position, rest))
+        for output, far in changes.moved(changes.run({path: changed})):
+            if output is call:
+                before = _by_position(output, far, grid).narrow(axis, 0, position)
+                return {
+                    "far": float(before.max()),
+                    "position": position,
+                    "length": one.shape[axis],
+                    "ways": _ways(changes, path),
+                    "where": output.where,
+                }
+    raise Untold("no target is an input shifted by one position")
+
+
+def _shifted(changes: Changes) -> Iterator[tuple[str, Any, Output, int, Any]]:
+    """An input, the output that is held against it shifted by one, the axis of positions, the shape of the target."""
+    for path, one in changes.inputs.items():
+        for output in changes.base:
+            target = output.call.given.get("target") if output.call is not None else None
+            if not hasattr(target, "detach"):
+                continue
+            for axis in (1, 0) if one.dim() > 1 else ():
+                grid = _is_shifted(one, target, axis)
+                if grid is not None:
+                    yield path, one, output, axis, grid
+
+
+def _is_shifted(one: Any, target: Any, axis: int) -> Any:
+    length = one.shape[axis]
+    if length < _SHORTEST:
+        return None
+    later = one.narrow(axis, 1, length - 1)
+    if target.numel() == later.numel() and _equal(target.reshape(later.shape), later):
+        return later.shape
+    if target.numel() == one.numel() and _equal(target.reshape(one.shape).narrow(axis, 0, length - 1), later):
+        return one.shape
+    return None
+
+
+def _equal(target: Any, later: Any) -> bool:
+    """Equal wherever something is taught, and that is in most places; and not because all is the same."""
+    same, taught = target == later, target >= 0
+    if target.is_floating_point():
+        taught = target == target
+    enough = float(taught.float().mean()) >= _UNTAUGHT
+    return enough and bool(same[taught].all()) and bool((later != later.reshape(-1)[0]).any())
+
+
+def _by_position(output: Output, far: Any, grid: Any) -> Any:
+    """The movement at each position, in the target's shape: over classes (the second axis), the furthest."""
+    target = output.call.given["target"]
+    over = far.amax(dim=1) if far.dim() == target.dim() + 1 else far
+    return over.reshape(grid)
+
+
+def _ways(changes: Changes, path: str) -> int:
+    """How many outermost modules get this input: an encoder that may see all of it, beside the decoder."""
+    own = dict(changes.session.tensors(changes.first.batch))[path].untyped_storage().data_ptr()
+    given = {(name, one.shape) for name, one in changes.first.inputs if one.untyped_storage().data_ptr() == own}
+    return max(1, len(given))
+
+
+# Padding
+
+
+def padding(changes: Changes) -> dict[str, Any]:
+    """How far outputs at real positions move when what stands in padded ones changes."""
+    for mask_path, real in _masks(changes):
+        x = {path: one for path, one in _long(changes, real.shape) if path != mask_path}
+        changed = {path: _refilled(changes, path, real) for path in x}
+        if changed:
+            far = max(
+                _at_real(output, far, real)
+                for output, far in changes.moved(changes.run(changed))
+                if _held(changes, output)
+            )
+            return {"far": far, "mask": mask_path, "given": _reaches(changes, mask_path)}
+    for path, one in changes.inputs.items():
+        value = _fills(one)
+        if value is not None:
+            return {"far": _longer(changes, one.shape[:2]), "mask": path, "given": False, "value": value}
+    raise Untold("no mask, no lengths and no padding were found in the batch")
+
+
+def _held(changes: Changes, output: Output) -> bool:
+    return any(output is one for one in changes.held)
+
+
+def _masks(changes: Changes) -> Iterator[tuple[str, Any]]:
+    """Path of a mask or of lengths, and what is real, as booleans: samples x positions."""
+    import torch
+
+    lengths = {one.shape[1] for one in changes.inputs.values() if one.dim() > 1}
+    for path, one in changes.tensors.items():
+        if one.dim() == 2 and one.shape[1] > 1 and bool(((one == 0) | (one == 1)).all()):
+            real = _real(one.bool())
+            if real is not None and not real.all():
+                yield path, real
+        elif one.dim() == 1 and not one.is_floating_point() and int(one.max()) in lengths and int(one.min()) > 0:
+            real = torch.arange(int(one.max()), device=one.device) < one[:, None]
+            if not real.all() and len(changes.inputs) > 1 or not real.all() and path in changes.inputs:
+                yield path, real
+
+
+def _real(mask: Any) -> Any:
+    """The mask with True at real positions: all rows begin (or, padded on the left, end) with one, and change once."""
+    if not bool(((mask[:, 1:] != mask[:, :-1]).sum(dim=1) <= 1).all()):
+        return None
+    for column in (mask[:, 0], mask[:, -1]):
+        if bool((column == column[0]).all()):
+            return mask if bool(column[0]) else ~mask
+    return None
+
+
+def _long(changes: Changes, shape: Any) -> Iterator[tuple[str, Any]]:
+    return (
+        (path, one)
+        for path, one in changes.inputs.items()
+        if one.dim() > 1 and one.shape[:2] == shape and not _binary(one)
+    )
+
+
+def _binary(one: Any) -> bool:
+    return bool(((one == 0) | (one == 1)).all())
+
+
+def _refilled(changes: Changes, path: str, real: Any) -> Any:
+    one, other = changes.inputs[path], changes.shuffled(path)
+    return one.where(real.reshape(*real.shape, *[1] * (one.dim() - 2)), other)
+
+
+def _at_real(output: Output, far: Any, real: Any) -> float:
+    """The furthest movement at real positions, whether positions are an axis or were flattened; else of everything."""
+    if far.shape[:2] == real.shape:
+        far = far[real]
+    elif far.dim() > 2 and (far.shape[0], far.shape[2]) == tuple(real.shape):
+        far = far.transpose(1, 2)[real]
+    elif far.shape[0] == real.numel():
+        far = far[real.reshape(-1)]
+    return float(far.max()) if far.numel() else 0.0
+
+
+def _reaches(changes: Changes, path: str) -> bool:
+    one = changes.tensors[path]
+    flat = one.reshape(-1).double()
+    for _, other in changes.first.inputs:
+        if other.numel() == one.numel():
+            given = other.reshape(-1).double()
+            if bool((given == flat).all()) or bool((given == 1 - flat).all()):
+                return True
+    return False
+
+
+def _fills(one: Any) -> int | None:
+    """The number that ends rows of whole numbers, some longer than others, and stands nowhere else."""
+    if one.dim() != 2 or one.is_floating_point() or one.shape[1] < _SHORTEST or _binary(one):
+        return None
+    value = int(one[:, -1].mode().values)
+    filled = one == value
+    ends = filled.flip(1).int().cumprod(dim=1).flip(1).bool()
+    runs = ends.sum(dim=1)
+    return value if bool((filled == ends).all()) and len(set(runs.tolist())) > 1 and int((runs > 0).sum()) > 1 else None
+
+
+def _longer(changes: Changes, shape: Any) -> float:
+    """How far outputs move when a few positions of padding are appended."""
+    import torch
+
+    changed = {
+        path: torch.cat([one, one[:, -1:].mode(dim=0, keepdim=True).values.expand(one.shape[0], _LONGER)], dim=1)
+        for path, one in changes.tensors.items()
+        if one.dim() == 2 and one.shape == shape
+    }
+    moved = changes.moved(changes.run(changed))
+    return max(float(far.max()) for output, far in moved if _held(changes, output))
+
+
+# Order
+
+
+def order(changes: Changes) -> dict[str, Any]:
+    """Whether a model with attention tells one order of its tokens from another."""
+    import torch
+
+    if not any("attention" in type(one).__name__.lower() for one in changes.session.module.modules()):
+        raise Untold("no attention was found in the model")
+    shape = next((one.shape for one in changes.inputs.values() if _is_tokens(one)), None)
+    if shape is None:
+        raise Untold("no tokens were found in the batch")
+    ranks = torch.randperm(shape[1], generator=changes.generator)
+    changed = {path: one[:, ranks.to(one.device)] for path, one in changes.inputs.items() if one.shape[:2] == shape}
+    done = changes.run(changed)
+    return {"unmoved": all(_follows(one, far, ranks) for one, far in _ordered(changes, done, shape, ranks))}
+
+
+def _is_tokens(one: Any) -> bool:
+    return one.dim() == 2 and not one.is_floating_point() and one.shape[1] >= _SHORTEST and not _binary(one)
+
+
+def _ordered(changes: Changes, done: Any, shape: Any, ranks: Any) -> Iterator[tuple[Any, Any]]:
+    """Each held output as it was (its positions in the new order, where it has any), and as it is now."""
+    from .changes import outputs
+
+    others = outputs(done)
+    if [one.value.shape for one in others] != [one.value.shape for one in changes.base]:
+        raise Untold("another order changed what is computed")
+    for one, other in zip(changes.base, others):
+        if not _held(changes, one):
+            continue
+        before, after = one.value, other.value
+        if before.shape[0] == shape[0] * shape[1]:
+            before, after = (value.reshape(shape[0], shape[1], -1) for value in (before, after))
+        axis = next((axis for axis in range(1, before.dim()) if before.shape[axis] == shape[1]), None)
+        yield (before if axis is None else before.index_select(axis, ranks.to(before.device))), after
+
+
+def _follows(before: Any, after: Any, ranks: Any) -> bool:
+    from .changes import spread
+
+    return float((before - after).abs().max()) <= _UNMOVED * spread(before)
