@@ -179,10 +179,9 @@ class Session:
 
         backward = torch.autograd.backward
 
-        def noted(tensors: Any, *args: Any, **given: Any) -> Any:
+        def noted(tensors: Any, grad_tensors: Any = None, retain_graph: Any = None, *args: Any, **given: Any) -> Any:
             done.roots.extend([tensors] if hasattr(tensors, "detach") else tensors)
-            given["retain_graph"] = True  # looks walk the graph afterwards
-            return backward(tensors, *args, **{key: one for key, one in given.items()})
+            return backward(tensors, grad_tensors, True, *args, **given)  # looks walk the graph afterwards
 
         for name, one in self.module.named_modules():
             if one is self.module or _is_loss(one):

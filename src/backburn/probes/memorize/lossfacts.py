@@ -1,0 +1,273 @@
+"""The loss call: what torch's loss functions were given, how the returned loss follows from them, and whether row i of
+the outputs is held against row i of the targets.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from typing import Any
+
+from ..floor import Call, Relation
+from . import frames, lossgraph
+from .session import Pass, Session, Untold
+
+_BY_CLASS = ("cross_entropy", "nll_loss")
+_BINARY = ("binary_cross_entropy", "binary_cross_entropy_with_logits")
+_SUM = 1e-3  # by which a row of probabilities may miss 1: float32 misses it by 1e-6, bfloat16 by 4e-3 at worst
+_PAIRS = 3  # samples that are swapped for another to see which rows move
+_ENOUGH = 0.95  # of tokens that agree
+
+
+def look(session: Session) -> dict[str, Any]:
+    """Facts of each loss call, and the terms of the loss, as `backburn.memorization.losscalls.LossCalls` says."""
+    first = session.first
+    if not first.calls and not first.losses:
+        raise Untold("training_step returned no loss, and called none of torch's loss functions")
+    named: list[dict[str, Any]] = []
+    for root in first.losses:
+        with contextlib.suppress(RuntimeError):  # a graph that is freed, compiled or checkpointed
+            named += lossgraph.terms(root)
+    calls = [_call(session, one) for one in first.calls]
+    return {
+        "calls": calls,
+        "terms": named,
+        **_relation(first),
+        "manual": bool(first.roots),
+        "value": first.value,
+        "size": session.size,
+        "squeezed": next(filter(None, map(lossgraph.squeezed, first.losses)), ""),
+        "spread": next(filter(None, map(lossgraph.spread, first.losses)), ""),
+        "tied": _is_tied(session.module),
+        "unpaired": _unpaired(session),
+        "step": frames.of(type(session.module).training_step),
+    }
+
+
+def _relation(first: Pass) -> dict[str, Any]:
+    if first.returned is None:
+        return {}
+    seen = Relation(first.returned, first.calls)
+    return {"sign": seen.sign, "functions": seen.names}
+
+
+def _is_tied(module: Any) -> bool:
+    every = [id(one) for _, one in module.named_parameters(remove_duplicate=False)]
+    return len(every) > len(set(every))
+
+
+def _call(session: Session, call: Call) -> dict[str, Any]:
+    given, told = call.given, {"name": call.name, "where": call.where, "value": float(call.value.float().mean())}
+    told["weight"], told["sign"] = _weight(session.first, call)
+    put, wanted = _tensors(call)
+    if put is None:
+        return told
+    told |= {"made_by": lossgraph.source(put), "trains": put.requires_grad, "reduction": given.get("reduction", "")}
+    told |= {"input": list(put.shape), "target": list(wanted.shape), "taken": _in_batch(session, wanted)}
+    put, wanted = put.detach().float(), wanted.detach()
+    told |= {"low": float(put.min()), "high": float(put.max()), "zeros": float((put == 0).float().mean())}
+    told |= {"chance": _chance(call), "whole": bool((wanted == wanted.round()).all()) if wanted.numel() else False}
+    told |= _of_targets(call, put, wanted)
+    if call.name in (*_BY_CLASS, "kl_div"):
+        told |= _of_classes(call, put, wanted)
+    if call.name in _BY_CLASS and not wanted.is_floating_point():
+        told |= _shift(session, wanted)
+    return told
+
+
+def _tensors(call: Call) -> tuple[Any, Any]:
+    """Its outputs and targets; None of both where it has not both."""
+    put, wanted = call.given.get("input"), call.given.get("target")
+    return (put, wanted) if hasattr(put, "detach") and hasattr(wanted, "detach") else (None, None)
+
+
+def _weight(first: Pass, call: Call) -> tuple[float | None, int]:
+    """The sum of |d loss / d call| (None: the loss does not depend on it), and its sign where it is one for all."""
+    import torch
+
+    if call.edge is None:
+        return None, 0
+    for loss in first.losses:
+        with contextlib.suppress(RuntimeError):
+            found = torch.autograd.grad(loss.float().mean(), [call.edge], retain_graph=True, allow_unused=True)[0]
+            if found is not None:
+                low, high = float(found.min()), float(found.max())
+                steady = high - low <= _SUM * max(abs(low), abs(high))
+                return float(found.abs().sum()), (1 if low > 0 else -1 if high < 0 else 0) if steady else 0
+    return None, 0
+
+
+def _in_batch(session: Session, wanted: Any) -> str:
+    """How the targets follow from a part of the batch: `batch[1]` as it is, `another order of batch[1]`, or ""."""
+    import torch
+
+    flat, shuffled = wanted.reshape(-1).double(), ""
+    for path, one in session.tensors(session.first.batch).items():
+        if one.numel() != flat.numel() or not flat.numel():
+            continue
+        other = one.detach().reshape(-1).double().to(flat.device)
+        if torch.equal(other, flat):
+            return path
+        if not shuffled and torch.equal(other.sort().values, flat.sort().values):
+            shuffled = f"another order of {path}"
+    return shuffled
+
+
+def _of_targets(call: Call, put: Any, wanted: Any) -> dict[str, Any]:
+    """Range and variety of the targets; how many are out of the reach of what made the outputs."""
+    values = wanted.float()
+    if not values.numel():
+        return {"targets": 0}
+    told = {"targets": values.numel(), "lowest": float(values.min()), "highest": float(values.max())}
+    told["different"] = int(values.reshape(-1).unique().numel())
+    told["floating"] = bool(wanted.is_floating_point())
+    reach = {"Sigmoid": (0.0, 1.0), "Softmax": (0.0, 1.0), "Tanh": (-1.0, 1.0), "Relu": (0.0, float("inf"))}
+    made = lossgraph.source(call.given["input"])
+    if made in reach and call.name not in (*_BY_CLASS, *_BINARY, "kl_div"):
+        low, high = reach[made]
+        told["unreachable"] = float(((values < low - 0.05) | (values > high + 0.05)).float().mean())
+    if call.name in _BINARY:
+        told["no_shares"] = float(((values < 0) | (values > 1)).float().mean())
+    return told
+
+
+def _of_classes(call: Call, put: Any, wanted: Any) -> dict[str, Any]:
+    axis = 1 if put.dim() > 1 and call.name != "kl_div" else -1
+    rows = put.movedim(axis, -1).reshape(-1, put.shape[axis])
+    sums = rows.sum(dim=-1)
+    told: dict[str, Any] = {
+        "classes": rows.shape[-1],
+        "probabilities": bool((rows >= 0).all() and ((sums - 1).abs() <= _SUM).all()),
+        "normalised": bool((rows.logsumexp(dim=-1).abs() <= 0.02).all()),
+    }
+    if wanted.is_floating_point():
+        if call.name == "cross_entropy" and wanted.dim() > 2:
+            last, own = wanted.float().sum(dim=-1), wanted.float().sum(dim=1)
+            told["other_axis"] = bool(((last - 1).abs() <= _SUM).all() and not ((own - 1).abs() <= _SUM).all())
+        if call.name == "cross_entropy":
+            told["most_in_row"] = float(wanted.float().movedim(axis, -1).sum(dim=-1).max())
+        return told
+    seen = wanted != call.given.get("ignore_index", -100)
+    if call.given.get("weight") is not None:
+        weight = call.given["weight"]
+        seen &= weight[wanted.clamp(0, len(weight) - 1)] != 0
+    return told | {"counted": int(seen.sum()), "different": int(wanted[seen].unique().numel())}
+
+
+def _chance(call: Call) -> float | None:
+    """What the same call gives for outputs that are all 0: ln C for classes, E[y^2] for squares."""
+    import torch
+    import torch.nn.functional as functional
+
+    if call.name not in ("cross_entropy", "binary_cross_entropy_with_logits", "mse_loss", "l1_loss", "smooth_l1_loss"):
+        return None
+    with contextlib.suppress(Exception), torch.no_grad():
+        value = getattr(functional, call.name)(**{**call.given, "input": torch.zeros_like(call.given["input"])})
+        return float(value.float().mean())
+    return None
+
+
+def _shift(session: Session, wanted: Any) -> dict[str, Any]:
+    """By how many tokens the targets are ahead of what the model was given (1 in a language model), if that shows."""
+    size = session.size
+    for tokens in _tokens(session, size):
+        length = tokens.shape[1]
+        for rows in (length, length - 1):
+            if rows < 4 or wanted.numel() != size * rows:
+                continue
+            target = wanted.reshape(size, rows).to(tokens.device)
+            agreed = {by: _agree(target, tokens, by) for by in (-1, 0, 1, 2)}
+            best = max(agreed, key=lambda by: agreed[by])
+            if agreed[best] >= _ENOUGH and sum(one >= _ENOUGH / 2 for one in agreed.values()) == 1:
+                return {"shift": best, "causal": best == 1 or _is_causal(session)}
+    return {}
+
+
+def _tokens(session: Session, size: int) -> Iterator[Any]:
+    for _, one in session.first.inputs:
+        if one.dim() == 2 and one.shape[0] == size and one.shape[1] >= 4 and not one.is_floating_point():
+            if one.unique().numel() >= 4:
+                yield one
+
+
+def _agree(target: Any, tokens: Any, by: int) -> float:
+    """The share of targets that are the token `by` places on; of those that count."""
+    start, stop = max(0, -by), min(target.shape[1], tokens.shape[1] - by)
+    mine, other = target[:, start:stop], tokens[:, start + by : stop + by]
+    counted = mine >= 0
+    return float((mine == other)[counted].float().mean()) if bool(counted.any()) else 0.0
+
+
+def _is_causal(session: Session) -> bool:
+    """Whether a change of each sample's last token leaves the outputs before it as they were."""
+    import torch
+
+    batch = session.copy()
+    for one in session.tensors(batch).values():
+        if one.dim() == 2 and one.shape[1] >= 4 and one.dtype == torch.long:
+            one[:, -1] = one[:, 0]
+    plain, changed = session.run(evaluation=True), session.run(batch, evaluation=True)
+    pairs = [(a, b) for (_, a), (_, b) in zip(plain.outputs, changed.outputs) if a.dim() == 3 and a.shape == b.shape]
+    if not pairs:
+        return False
+    before, after = pairs[-1]
+    return bool(torch.allclose(before[:, :-1], after[:, :-1], atol=1e-4))
+
+
+def _unpaired(session: Session) -> list[dict[str, Any]]:
+    """Calls whose targets of a sample stand in other rows than its outputs do: sample i is made a copy of sample j, in
+    eval mode, and what moved is compared. Only calls of outputs and targets of one number of rows.
+    """
+    if session.size < 4 or not any(_rows(call) for call in session.first.calls):
+        return []
+    plain = session.run(evaluation=True)
+    seen: dict[int, list[tuple[Any, Any]]] = {}
+    for mine in range(1, 1 + _PAIRS):
+        batch = session.copy()
+        if not _copy_row(session, batch, mine):
+            continue
+        changed = session.run(batch, evaluation=True)
+        if len(changed.calls) != len(plain.calls):
+            return []
+        for index, (one, other) in enumerate(zip(plain.calls, changed.calls)):
+            before, after = _rows(one), _rows(other)
+            if before and after and all(a.shape == b.shape for a, b in zip(before, after)):
+                moved = [(a != b).any(dim=1) for a, b in zip(before, after)]
+                if bool(moved[0].any()) and bool(moved[1].any()):
+                    seen.setdefault(index, []).append((moved[0], moved[1]))
+    found = []
+    for index, pairs in seen.items():
+        if all(not bool((outputs & targets).sum() * 2 > targets.sum()) for outputs, targets in pairs):
+            call = plain.calls[index]
+            outputs, targets = pairs[0]
+            rows = [int(one.nonzero()[0]) for one in (targets, outputs)]
+            found.append({"name": call.name, "where": call.where, "target": rows[0], "output": rows[1]})
+    return found
+
+
+def _rows(call: Call) -> tuple[Any, Any] | None:
+    """Outputs and targets, a row each: (rows, classes) and (rows, 1), or (rows, features) of both."""
+    put, wanted = _tensors(call)
+    if put is None or put.dim() < 1 or wanted.dim() < 1:
+        return None
+    put, wanted = put.detach(), wanted.detach()
+    if call.name in _BY_CLASS and not wanted.is_floating_point():
+        if put.dim() < 2:
+            return None
+        put, wanted = put.movedim(1, -1).reshape(-1, put.shape[1]), wanted.reshape(-1, 1)
+    else:
+        put, wanted = put.reshape(put.shape[0], -1), wanted.reshape(wanted.shape[0], -1)
+    return (put, wanted) if len(put) == len(wanted) and len(put) > 1 else None
+
+
+def _copy_row(session: Session, batch: Any, mine: int) -> bool:
+    """Make sample `mine` a copy of one that differs from it in the most parts of the batch."""
+    import torch
+
+    fields = [one for one in session.tensors(batch).values() if one.dim() and one.shape[0] == session.size]
+    others = [index for index in range(session.size) if index != mine]
+    best = max(others, key=lambda index: sum(not torch.equal(one[mine], one[index]) for one in fields))
+    differ = [not torch.equal(one[mine], one[best]) for one in fields]
+    for one in fields:
+        one[mine] = one[best].clone()
+    return any(differ)

@@ -1,0 +1,178 @@
+"""How a loss is made, read from autograd's graph: its terms, by which factor each enters, and what the outputs went
+through last. So a loss that is written by hand is seen as well as one of torch's.
+
+A term is the first node behind the loss, on each way back, that is not linear: `MseLoss`, `Pow` with an even exponent,
+`LogSoftmax`. On the way are sums, means, factors, changes of shape.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import Any
+
+_SHAPE = frozenset(
+    "View UnsafeView ReshapeAlias T Transpose Permute Squeeze Unsqueeze Expand Slice Select Clone Alias ToCopy Split"
+    " SplitWithSizes Unbind AsStrided Movedim Narrow Flatten Unflatten Contiguous Chunk Swapaxes".split()
+)
+_PICKED = frozenset("Index IndexSelect Gather MaskedSelect Cat Stack Take".split())
+_LINEAR = _SHAPE | _PICKED | frozenset("Mean Sum Neg Add Sub Rsub MaskedFill Where Clamp ClampMax Nansum".split())
+_BEFORE_LOG = _SHAPE | _PICKED | frozenset("Add Sub Rsub Clamp ClampMin Maximum".split())
+# Kind of a term, and the sign that the loss's derivative by it has: a loss falls as a log-probability rises.
+_KINDS = {
+    "NllLoss": ("classes", 1),
+    "NllLoss2D": ("classes", 1),
+    "LogSoftmax": ("classes", -1),
+    "BinaryCrossEntropy": ("binary", 1),
+    "BinaryCrossEntropyWithLogits": ("binary", 1),
+    "LogSigmoid": ("binary", -1),
+    "MseLoss": ("squares", 1),
+    "Abs": ("distances", 1),
+    "SmoothL1Loss": ("distances", 1),
+    "HuberLoss": ("distances", 1),
+    "Relu": ("hinges", 1),
+    "ClampMin": ("hinges", 1),
+    "CtcLoss": ("alignments", 1),
+    "CudnnCtcLoss": ("alignments", 1),
+}
+_LIMIT = 2000  # nodes on the way; a loss that adds up more of them is not looked through
+_STEADY = 1e-3  # relative: factors that differ more are not one factor
+
+Edge = tuple[Any, int]
+
+
+def kind(node: Any) -> str:
+    """`Softmax` of `SoftmaxBackward0`; a function of the user's own keeps its name."""
+    return re.sub(r"Backward\d*$", "", str(node.name()))
+
+
+def source(tensor: Any) -> str:
+    """What made a tensor, changes of shape left out: `Softmax`, `Addmm`; "" where that is not one thing."""
+    return _source(tensor.grad_fn, _SHAPE | {"Cat", "Stack"}) if tensor.grad_fn is not None else ""
+
+
+def _source(node: Any, through: frozenset[str]) -> str:
+    for _ in range(_LIMIT):
+        if node is None or hasattr(node, "variable"):
+            return ""
+        if kind(node) not in through:
+            return kind(node)
+        found = {
+            _source(one, through) if len(node.next_functions) > 1 else one for one, _ in node.next_functions if one
+        }
+        if len(found) != 1:
+            return ""
+        node = found.pop()
+        if isinstance(node, str):
+            return node
+    return ""
+
+
+def terms(loss: Any) -> list[dict[str, Any]]:
+    """The terms of a loss: their `kind` ("" if it is none that is known), `factor` (the sum of |d loss / d term|, so 1
+    for a mean), `size` (elements), and `sign`: 1 where it enters as it should, -1 where it has one factor of the wrong
+    sign for all of its elements, else 0.
+    """
+    import torch
+
+    edges = list(_frontier(loss))
+    if not edges:
+        return []
+    named = [torch.autograd.graph.GradientEdge(node, index) for node, index in edges]
+    total = loss if loss.numel() == 1 else loss.float().mean()
+    found = torch.autograd.grad(total.sum(), named, retain_graph=True, allow_unused=True)
+    return [_term(node, weight) for (node, _), weight in zip(edges, found)]
+
+
+def _frontier(loss: Any) -> Iterator[Edge]:
+    ways: list[Edge] = [(loss.grad_fn, loss.output_nr)]
+    known: set[Any] = set()
+    while ways and len(known) < _LIMIT:
+        node, index = ways.pop()
+        if node is None or (node, index) in known:
+            continue
+        known.add((node, index))
+        behind = [one for one in node.next_functions if one[0] is not None]
+        if hasattr(node, "variable") or not behind or not _is_linear(node, behind):
+            yield node, index
+        else:
+            ways += behind
+
+
+def _is_linear(node: Any, behind: list[Edge]) -> bool:
+    name = kind(node)
+    if name in ("Mul", "Div"):
+        return len(behind) == 1 and (name == "Mul" or node.next_functions[0][0] is not None)
+    return name in _LINEAR
+
+
+def _term(node: Any, weight: Any) -> dict[str, Any]:
+    name, expected = _meaning(node)
+    if weight is None:
+        return {"kind": name, "factor": 0.0, "size": 0, "sign": 0}
+    weight = weight.detach().float().reshape(-1)
+    used = weight[weight != 0] * expected
+    sign = 0
+    if used.numel() and expected:
+        low, high = float(used.min()), float(used.max())
+        sign = 1 if low > 0 else -1 if high < 0 and high - low <= -_STEADY * low else 0
+    return {"kind": name, "factor": float(weight.abs().sum()), "size": weight.numel(), "sign": sign}
+
+
+def _meaning(node: Any) -> tuple[str, int]:
+    """Kind and sign of a term; `weights` where it is a parameter's own (a regulariser)."""
+    if hasattr(node, "variable"):
+        return "weights", 0
+    name, behind = kind(node), [one for one, _ in node.next_functions if one is not None]
+    if behind and all(hasattr(one, "variable") for one in behind):
+        return "weights", 0
+    is_square = name == "Pow" and getattr(node, "_saved_exponent", 1) in (2, 4)
+    if is_square or (name == "Mul" and len(behind) == 2 and behind[0] is behind[1]):
+        return "squares", 1
+    if name == "Log" and behind:
+        made = _source(behind[0], _BEFORE_LOG)
+        return {"Softmax": ("classes", -1), "Sigmoid": ("binary", -1)}.get(made, ("", 0))
+    return _KINDS.get(name, ("", 0))
+
+
+def squeezed(loss: Any) -> str:
+    """`Softmax`, `Sigmoid` … where a term's log_softmax has that right before it: written by hand, or by torch."""
+    for node, _ in _frontier(loss):
+        while node is not None and kind(node).startswith("NllLoss"):
+            node = node.next_functions[0][0]
+        if node is not None and kind(node) == "LogSoftmax":
+            made = _source(node.next_functions[0][0], _SHAPE)
+            if made in ("Softmax", "Sigmoid", "Tanh", "Relu", "Hardtanh"):
+                return made
+    return ""
+
+
+def spread(loss: Any) -> str:
+    """`(32,) against others gave (32, 32)`, where a hand-written difference broadcast one column against a row."""
+    for node, _ in _frontier(loss):
+        if _meaning(node)[0] not in ("squares", "distances"):
+            continue
+        behind = next((one for one, _ in node.next_functions if one is not None), None)
+        found = _outer(behind) if behind is not None and kind(behind) in ("Sub", "Rsub") else ""
+        if found:
+            return found
+    return ""
+
+
+def _outer(node: Any) -> str:
+    """Of a difference with one side that has no gradient (targets), whether it made n x n of n."""
+    sides = [one for one in node.next_functions if one[0] is not None]
+    if len(sides) != 1:
+        return ""
+    after, before = _shape(node, 0), _shape(*sides[0])
+    rows = max(before, default=0)
+    if len(after) == 2 and after == (rows, rows) and rows > 1 and before in ((rows,), (rows, 1), (1, rows)):
+        return f"{before} against the targets gave {after}"
+    return ""
+
+
+def _shape(node: Any, index: int) -> tuple[int, ...]:
+    known = getattr(node, "_input_metadata", None)
+    if not known or len(known) <= index:
+        return ()
+    return tuple(int(one) for one in known[index].shape)

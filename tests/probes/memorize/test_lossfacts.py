@@ -1,0 +1,138 @@
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import nn
+from torch.utils.data import TensorDataset
+
+from backburn.errors import Skip
+from backburn.memorization import losscalls
+from backburn.memorization.seen import Evidence
+from backburn.report import name_of
+from backburn.training import Ended
+
+from .fits import CLASSES, Net, loader, told
+
+
+class Lossy(Net):
+    """A net whose loss is given: what training_step makes of outputs and labels."""
+
+    def __init__(self, loss):
+        super().__init__()
+        self.loss = loss
+
+    def training_step(self, batch, batch_idx):
+        x, y = batch
+        return self.loss(self(x), y)
+
+
+def found(loss):
+    """The checks that find something in a fit of two steps, with their first finding."""
+    seen = Evidence(ended=Ended(command=("x",), code=0, seconds=1.0), told=told(Lossy(loss), steps=2))
+    assert "loss_calls" not in seen.probe.untold, seen.probe.untold
+    names = {}
+    for check in losscalls.CHECKS:
+        try:
+            names.update((name_of(check), one) for one in check(seen, None))
+        except Skip:
+            continue
+    return names
+
+
+def hot(y):
+    return F.one_hot(y, CLASSES).float()
+
+
+SOUND = {
+    "cross_entropy": lambda z, y: F.cross_entropy(z, y),
+    "nll_loss": lambda z, y: F.nll_loss(z.log_softmax(1), y),
+    "log_softmax twice is once": lambda z, y: F.cross_entropy(z.log_softmax(1), y),
+    "by hand": lambda z, y: -z.log_softmax(1).gather(1, y[:, None]).mean(),
+    "one-hot": lambda z, y: F.cross_entropy(z, hot(y), label_smoothing=0.1),
+    "binary": lambda z, y: F.binary_cross_entropy_with_logits(z, hot(y)),
+    "shares": lambda z, y: F.binary_cross_entropy(z.sigmoid(), hot(y)),
+    "Brier": lambda z, y: F.mse_loss(z.softmax(1), hot(y)),
+    "a sum": lambda z, y: F.cross_entropy(z, y, reduction="sum"),
+    "a distillation": lambda z, y: F.kl_div(z.log_softmax(1), (3 * hot(y)).softmax(1), reduction="batchmean"),
+    "two, and a regulariser": lambda z, y: F.cross_entropy(z, y) + 0.1 * F.mse_loss(z, hot(y)) + 1e-3 * z.pow(2).mean(),
+    "rewards": lambda z, y: (F.cross_entropy(z, y, reduction="none") * torch.linspace(-1, 1, len(y))).mean(),
+    "a mixture": lambda z, y: 0.7 * F.cross_entropy(z, y) + 0.3 * F.cross_entropy(z, y.flip(0)),
+}
+
+
+@pytest.mark.parametrize("name", SOUND)
+def test_a_sound_loss_is_silent(name):
+    assert found(SOUND[name]) == {}
+
+
+BROKEN = {
+    "softmax": (lambda z, y: F.cross_entropy(z.softmax(1), y), "loss-takes-logits"),
+    "softmax by hand": (lambda z, y: -z.softmax(1).log_softmax(1).gather(1, y[:, None]).mean(), "loss-takes-logits"),
+    "sigmoid": (lambda z, y: F.binary_cross_entropy_with_logits(z.sigmoid(), hot(y)), "loss-takes-logits"),
+    "relu": (lambda z, y: F.cross_entropy(z.relu(), y), "loss-takes-logits"),
+    "nll of probabilities": (lambda z, y: F.nll_loss(z.softmax(1), y), "loss-takes-log-probabilities"),
+    "nll of logits": (lambda z, y: F.nll_loss(z, y), "loss-takes-log-probabilities"),
+    "broadcast": (lambda z, y: F.mse_loss(z[:, :1], y.float() + 0.1), "loss-shapes-agree"),
+    "broadcast by hand": (lambda z, y: ((z[:, :1] - y.float() - 0.1) ** 2).mean(), "loss-shapes-agree"),
+    "one class": (lambda z, y: F.cross_entropy(z[:, :1], 0 * y), "loss-has-classes"),
+    "ignored": (lambda z, y: F.cross_entropy(z, y.where(torch.arange(len(y)) < 1, -100)), "loss-counts-targets"),
+    "labels of -1": (lambda z, y: F.binary_cross_entropy_with_logits(z, 2 * hot(y) - 1), "loss-fits-targets"),
+    "class ids": (lambda z, y: F.mse_loss(z[:, 0], y.float()), "loss-fits-targets"),
+    "zeroed": (lambda z, y: F.cross_entropy(z, 0 * y), "loss-fits-targets"),
+    "out of reach": (lambda z, y: F.mse_loss(z.sigmoid(), 4 * hot(y) - 2), "loss-fits-targets"),
+    "shuffled": (lambda z, y: F.cross_entropy(z, y.roll(1)), "loss-pairs-outputs"),
+    "the sign": (lambda z, y: -F.cross_entropy(z, y), "loss-sign"),
+    "the sign by hand": (lambda z, y: z.log_softmax(1).gather(1, y[:, None]).mean(), "loss-sign"),
+    "a factor": (lambda z, y: 1e-6 * F.cross_entropy(z, y), "loss-scale"),
+    "a clamp": (lambda z, y: F.cross_entropy(z, y).clamp(max=0.1), "loss-scale"),
+    "weights x 200": (lambda z, y: F.cross_entropy(200 * z, y), "initial-loss"),
+}
+
+
+@pytest.mark.parametrize("name", BROKEN)
+def test_a_broken_one_is_found_in_a_fit(name):
+    loss, check = BROKEN[name]
+    assert check in found(loss)
+
+
+def test_the_place_in_the_user_s_code_is_told():
+    finding = found(BROKEN["softmax"][0])["loss-takes-logits"]
+    assert finding.file.endswith("test_lossfacts.py") and finding.line > 0
+
+
+def test_a_loss_on_detached_outputs_that_only_shrinks_weights():
+    class Detached(Net):
+        def training_step(self, batch, batch_idx):
+            x, y = batch
+            penalty = sum(one.pow(2).sum() for one in self.parameters())
+            return F.cross_entropy(self(x).detach(), y) + 0.1 * penalty
+
+    seen = Evidence(ended=Ended(command=("x",), code=0, seconds=1.0), told=told(Detached(), steps=2))
+    assert "gets outputs without a gradient" in [one.message for one in losscalls.loss_scale(seen, None)][0]
+
+
+class Tokens(Net):
+    """A language model without a look back, so causal: `made` makes of logits and tokens what is held against each."""
+
+    def __init__(self, made):
+        super().__init__()
+        self.embedding = nn.Embedding(12, 16)
+        self.encoder, self.head, self.made = nn.Linear(16, 16), nn.Linear(16, 12), made
+
+    def training_step(self, batch, batch_idx):
+        (tokens,) = batch
+        logits, wanted = self.made(self.head(self.encoder(self.embedding(tokens)).relu()), tokens)
+        return F.cross_entropy(logits.reshape(-1, 12), wanted.reshape(-1))
+
+
+def of_tokens(made):
+    tokens = torch.randint(0, 12, (64, 9), generator=torch.Generator().manual_seed(3))
+    record = told(Tokens(made), loader(TensorDataset(tokens)), steps=2)
+    seen = Evidence(ended=Ended(command=("x",), code=0, seconds=1.0), told=record)
+    checks = (losscalls.loss_pairs_outputs, losscalls.targets_are_shifted)
+    return [name_of(check) for check in checks if list(check(seen, None))]
+
+
+def test_targets_of_a_language_model():
+    assert of_tokens(lambda z, t: (z[:, :-1], t[:, 1:])) == []
+    assert of_tokens(lambda z, t: (z, t)) == ["targets-are-shifted"]
+    assert of_tokens(lambda z, t: (z[:, :-1].transpose(0, 1), t[:, 1:])) == ["loss-pairs-outputs"]
