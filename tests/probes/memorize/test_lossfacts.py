@@ -7,6 +7,7 @@ from torch.utils.data import TensorDataset
 from backburn.errors import Skip
 from backburn.memorization import losscalls
 from backburn.memorization.seen import Evidence
+from backburn.probes.memorize import lossfacts, looks
 from backburn.report import name_of
 from backburn.training import Ended
 
@@ -23,6 +24,14 @@ class Lossy(Net):
     def training_step(self, batch, batch_idx):
         x, y = batch
         return self.loss(self(x), y)
+
+
+@pytest.fixture(autouse=True)
+def alone(monkeypatch):
+    """The other looks cost more than this one."""
+    monkeypatch.setattr(looks, "FIRST", {"loss_calls": lossfacts})
+    monkeypatch.setattr(looks, "MOVED", {})
+    monkeypatch.setattr(looks, "LAST", {})
 
 
 def found(loss):

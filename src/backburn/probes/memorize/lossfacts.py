@@ -235,14 +235,25 @@ def _unpaired(session: Session) -> list[dict[str, Any]]:
                 moved = [(a != b).any(dim=1) for a, b in zip(before, after)]
                 if bool(moved[0].any()) and bool(moved[1].any()):
                     seen.setdefault(index, []).append((moved[0], moved[1]))
+    mixed = {_place(plain.calls[index]) for index, pairs in seen.items() if any(map(_overlap, pairs))}
     found = []
     for index, pairs in seen.items():
-        if all(not bool((outputs & targets).sum() * 2 > targets.sum()) for outputs, targets in pairs):
-            call = plain.calls[index]
-            outputs, targets = pairs[0]
+        call, (outputs, targets) = plain.calls[index], pairs[0]
+        if _place(call) not in mixed:  # mixup holds the same outputs against another sample's targets too
             rows = [int(one.nonzero()[0]) for one in (targets, outputs)]
             found.append({"name": call.name, "where": call.where, "target": rows[0], "output": rows[1]})
     return found
+
+
+def _overlap(moved: tuple[Any, Any]) -> bool:
+    """Whether most rows in which targets moved are rows in which outputs did."""
+    outputs, targets = moved
+    return bool((outputs & targets).sum() * 2 > targets.sum())
+
+
+def _place(call: Call) -> int:
+    """Which outputs a call was given: where they lie in memory."""
+    return int(call.given["input"].data_ptr())
 
 
 def _rows(call: Call) -> tuple[Any, Any] | None:

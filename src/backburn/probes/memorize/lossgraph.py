@@ -152,10 +152,12 @@ def spread(loss: Any) -> str:
     for node, _ in _frontier(loss):
         if _meaning(node)[0] not in ("squares", "distances"):
             continue
-        behind = next((one for one, _ in node.next_functions if one is not None), None)
-        found = _outer(behind) if behind is not None and kind(behind) in ("Sub", "Rsub") else ""
-        if found:
-            return found
+        while behind := [one for one, _ in node.next_functions if one is not None]:
+            node = behind[0]
+            if kind(node) not in ("Sub", "Rsub", "Add"):
+                break
+            if found := _outer(node):
+                return found
     return ""
 
 
