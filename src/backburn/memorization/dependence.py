@@ -14,8 +14,10 @@ from .judging import Where, at, suspected
 if TYPE_CHECKING:
     from .seen import Evidence
 
-_LEAK = 1e-3  # of an output's spread (research, section 4, row 11); rows of one batch are computed apart, to the bit
-_AHEAD = 1e-5  # of an output's spread, likewise
+# Of an output's spread. The research (section 4, row 11) says 1e-3; rows of one batch are computed apart to the bit in
+# eval mode (0 in all programs of the benchmark), and a softmax over a batch moved others by 7e-4.
+_LEAK = 1e-4
+_AHEAD = 1e-5  # of an output's spread (research, likewise)
 _PADDING = 1e-3  # a mean over another number of positions rounds differently
 _BENT = 1e-4  # research, section 4, row 12
 

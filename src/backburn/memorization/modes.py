@@ -58,3 +58,6 @@ _AWAKE = (
 
 def _listed(names: tuple[str, ...], told: Modes) -> str:
     return listed(names, max(told.count, len(names)), "dropout and normalisation layers")
+
+
+CHECKS = (trains_in_train_mode,)

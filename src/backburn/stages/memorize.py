@@ -169,7 +169,7 @@ CHECKS: tuple[Check, ...] = (
         (
             on_gpu,
             *batch.CHECKS,
-            modes.trains_in_train_mode,
+            *modes.CHECKS,
             *losscalls.CHECKS,
             parameters.parameters_are_registered,
             parameters.parameters_are_connected,
@@ -183,6 +183,7 @@ CHECKS: tuple[Check, ...] = (
             *dependence.CHECKS,
             loss_falls,
             *afterwards.CHECKS,
+            losscalls.as_reviewed,
             within_budget,
         ),
     ),

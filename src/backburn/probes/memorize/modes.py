@@ -19,12 +19,11 @@ def look(session: Session) -> dict[str, Any]:
         session.run()
     if not modes:
         raise Untold("nothing in it behaves differently in eval mode")
-    asleep = [name for name, trains in modes.items() if not trains]
-    shares = {name: _share(session.module, name) for name in asleep}
+    shares = {name: share for name, share in modes.items() if share is not None}
     return {
         "count": len(modes),
-        "asleep": [name for name in asleep if shares[name] >= _MOSTLY],
-        "partly": [name for name in asleep if 0 < shares[name] < _MOSTLY],
+        "asleep": [name for name, share in shares.items() if share >= _MOSTLY],
+        "partly": [name for name, share in shares.items() if 0 < share < _MOSTLY],
         "awake": awake(session),
         "step": frames.of(type(session.module).training_step),
         "validation": frames.of(type(session.module).validation_step),
@@ -37,7 +36,7 @@ def awake(session: Session) -> list[str]:
         return []
     with contextlib.suppress(Exception), called(session.module, graded=False) as modes:
         session.evaluate("validation_step")
-        return [name for name, trains in modes.items() if trains]
+        return [name for name, share in modes.items() if share is None]
     return []
 
 
@@ -46,16 +45,18 @@ def _own(one: type) -> Any:
 
 
 @contextlib.contextmanager
-def called(module: Any, graded: bool = True) -> Iterator[dict[str, bool]]:
-    """Name of each layer that is called meanwhile (with gradients, if `graded`) -> whether it ever trained there."""
+def called(module: Any, graded: bool = True) -> Iterator[dict[str, float | None]]:
+    """Name of each layer that is called meanwhile (with gradients, if `graded`) -> None if it ever trained there, else
+    how much of the part that is in eval mode with it is trainable.
+    """
     import torch
 
-    modes: dict[str, bool] = {}
+    modes: dict[str, float | None] = {}
 
     def entered(name: str) -> Any:
         def enter(layer: Any, given: Any) -> None:
             if torch.is_grad_enabled() or not graded:
-                modes[name] = modes.get(name, False) or layer.training
+                modes[name] = None if layer.training or modes.get(name, 0.0) is None else _share(module, name)
 
         return enter
 
