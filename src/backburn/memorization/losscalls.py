@@ -7,7 +7,7 @@ graph, whose terms are seen where a loss is written by hand.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -87,13 +87,14 @@ class Call(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
 
 class Term(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A term of the loss: `kind` ("" if it is none that is known), `factor` (the sum of |d loss / d term|: 1 of a
-    mean, `size` of a sum) and `sign`: -1 where it enters with the wrong one.
+    mean, `size` of a sum), `way` (the derivative's sign, 0 where it is not one) and `sign`: -1 where that is wrong.
     """
 
     kind: str
     factor: float
     size: int
     sign: int
+    way: int = 0
 
 
 class Unpaired(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -306,6 +307,7 @@ def loss_fits_targets(seen: Evidence, config: Any) -> Iterator[Finding]:
         ):
             message = f"all {one.targets} targets of {one.name} are {one.lowest:.4g}, and no part of the batch is"
             maybe.append(at(Finding(message=message, hint=_LOST), one.where))
+    yield from _exchanged(seen)
     yield from _soft(maybe, loss_fits_targets, seen)
 
 
@@ -376,13 +378,23 @@ def loss_sign(seen: Evidence, config: Any) -> Iterator[Finding]:
         message = f"training_step returned {early.functions or late.functions}: minimised with the wrong sign"
         return (yield at(Finding(message=message, hint=_SIGN), where))
     told = _told(seen)
+    before = seen.reference.settings.get("loss ways", "").split() if seen.reference else []
+    now, flipped = _ways(told), _ways(told, -1)
+    if before and before == flipped != now:
+        message = f"each term of the loss ({told.value or 0:.4g}) has the other sign than when it was reviewed"
+        return (yield at(Finding(message=message, hint=_SIGN), where))
     if not told.known:
         raise Skip("the loss has terms that are not known")
     terms = [one for one in told.terms if one.sign or one.kind != "weights"]
-    if terms and all(one.sign < 0 for one in terms) and not told.manual:
+    if terms and all(one.sign < 0 for one in terms):
         kinds = ", ".join(dict.fromkeys(_KINDS[one.kind] for one in terms))
         message = f"the loss ({told.value or 0:.4g}) falls as {kinds}: minimised with the wrong sign"
         yield at(Finding(message=message, hint=_SIGN), where)
+
+
+def _ways(told: LossCalls, times: int = 1) -> list[str]:
+    """`classes+ other-`: the terms whose derivative has one sign, and which."""
+    return sorted(f"{one.kind or 'other'}{'+' if one.way * times > 0 else '-'}" for one in told.terms if one.way)
 
 
 _SIGN = "Return the loss itself; an optimizer minimises. Of log-probabilities, that is -log p."
@@ -401,24 +413,38 @@ def loss_scale(seen: Evidence, config: Any) -> Iterator[Finding]:
     """The loss depends on the outputs, by a factor that neither hides it nor blows it up."""
     told = _told(seen)
     terms = [one for one in told.terms if one.kind != "weights"]
-    if told.terms and not terms and told.calls:
-        one = told.calls[0]
-        message = f"the loss depends on the size of parameters alone; {one.name} gets outputs without a gradient"
-        return (yield at(Finding(message=message, hint="Look for detach(), .data, no_grad() or .item()."), one.where))
-    if not terms or not all(one.kind for one in terms):
-        raise Skip("the loss has terms that are not known")
-    largest = max(one.factor for one in terms)
+    largest = max((one.factor for one in terms), default=1.0)
     where = told.used[0].where if told.used else told.step
     if largest == 0:
-        if told.value and all(one.kind != "hinges" for one in terms):
+        if told.value:  # margins that are all kept have a loss of 0
             message = f"the loss is {told.value:.4g} and its gradient is 0: a clamp, or a factor of 0"
             yield at(Finding(message=message, hint="Clamp what goes into the logarithm, not the loss."), where)
     elif largest < _TINY:
         message = f"the loss enters by a factor of {largest:.2g}: its gradients drown in rounding and in Adam's eps"
         yield at(Finding(message=message, hint="Leave the factor out; a rate belongs to the optimizer."), where)
-    elif all(one.factor > _LARGE * max(one.size, 1) for one in terms):
-        message = f"the loss enters by a factor of {largest:.3g}"
-        yield from _soft([at(Finding(message=message, hint="Is it multiplied up?"), where)], loss_scale, seen)
+    else:
+        yield from _soft(_out_of_scale(told, terms, where), loss_scale, seen)
+
+
+def detached(seen: Evidence) -> Iterator[Finding]:
+    """Outputs that do not reach the loss, where a penalty on the parameters lets each of them get a gradient."""
+    told = seen.probe.loss_calls
+    if told is None or not told.calls or not told.terms:
+        return
+    if all(one.kind == "weights" for one in told.terms):
+        one = told.calls[0]
+        message = f"the loss depends on the size of parameters alone; {one.name} gets outputs without a gradient"
+        yield at(Finding(message=message, hint="Look for detach(), .data, no_grad() or .item()."), one.where)
+
+
+def _out_of_scale(told: LossCalls, terms: Sequence[Term], where: Where) -> Iterator[Finding]:
+    if all(one.kind and one.factor > _LARGE * max(one.size, 1) for one in terms):
+        message = f"the loss enters by a factor of {max(one.factor for one in terms):.3g}"
+        yield at(Finding(message=message, hint="Is it multiplied up?"), where)
+    for one in told.calls:
+        if one.weight == 0 and one.value:
+            message = f"{one.name} ({one.value:.4g}) enters the loss by a factor of 0"
+            yield at(Finding(message=message, hint="A weight that begins at 0? [[tool.backburn.allow]]."), one.where)
 
 
 def initial_loss(seen: Evidence, config: Any) -> Iterator[Finding]:
@@ -448,27 +474,47 @@ def _was(seen: Evidence, name: str, value: float) -> bool:
     return bool(before) and value <= 2 * before[0]
 
 
-def changes(seen: Evidence) -> Iterator[Finding]:
-    """What of the loss is another than in the reference: terms that are gone, and the size of the first loss."""
+def as_reviewed(seen: Evidence, config: Any) -> Iterator[Finding]:
+    """The loss has the terms that were reviewed, and begins about where it did."""
     if seen.reference is None:
-        return
-    told = _told(seen)
-    before, now = seen.reference.settings.get("loss terms", "").split(), _kinds(told)
-    gone = [one for one in dict.fromkeys(before) if before.count(one) > now.count(one)]
-    if gone:
+        raise Skip("there is no reference")
+    told, (before, now) = _told(seen), _terms(seen)
+    lost, new = set(before) - set(now), set(now) - set(before)
+    fewer = any(before.count(one) > now.count(one) for one in now)
+    idle = _idle(told) > int(seen.reference.settings.get("loss idle", "0") or 0)
+    if before and ((lost and not new) or (fewer and idle)):
         terms = ", ".join(before), ", ".join(now) or "none"
         message = f"the terms of the loss were {terms[0]} when it was reviewed, and are {terms[1]} now"
-        yield at(Finding(message=message, hint="A term with weight 0, or another loss function?"), told.step)
-    taken = seen.reference.settings.get("loss targets", "")
-    if taken and _targets(told) and taken != _targets(told):
-        message = f"the loss's targets were {taken} when it was reviewed, and are {_targets(told)} now"
-        yield at(Finding(message=message, hint="Are the labels changed on the way to the loss?"), told.step)
+        yield at(Finding(message=message, hint="A term with weight 0, or one that is not added any more?"), told.step)
     first = (seen.reference.runs("loss: first") or (0.0,))[0]
     if told.value and first > 0 and not 1 / _CHANGED <= told.value / first <= _CHANGED:
         message = f"the first loss is {told.value:.4g}, and was {first:.4g} when it was reviewed"
-        yield at(
-            Finding(message=message, hint="A factor, a sum instead of a mean, or inputs on another scale?"), told.step
-        )
+        hint = "A factor, a sum instead of a mean, or inputs on another scale?"
+        yield at(Finding(message=message, hint=hint), told.step)
+
+
+def _terms(seen: Evidence) -> tuple[list[str], list[str]]:
+    """Kinds of terms when it was reviewed, and now."""
+    before = seen.reference.settings.get("loss terms", "") if seen.reference else ""
+    return before.split(), _kinds(_told(seen))
+
+
+def _exchanged(seen: Evidence) -> Iterator[Finding]:
+    """Another loss, or other targets, than what was reviewed. What is written by hand may be the same written anew."""
+    if seen.reference is None:
+        return
+    told, (before, now) = _told(seen), _terms(seen)
+    lost, new = set(before) - set(now), set(now) - set(before)
+    if lost and new and "other" not in lost | new:
+        terms = ", ".join(sorted(lost)), ", ".join(sorted(new))
+        message = f"the loss is one of {terms[1]}, and was one of {terms[0]} when it was reviewed"
+        yield at(Finding(message=message, hint="Is this the loss for such targets?"), told.step)
+    if seen.reference.settings.get("loss targets") == _BATCH and _targets(told) not in ("", _BATCH):
+        message = f"targets are {_targets(told)}, and were a part of the batch when it was reviewed"
+        yield at(Finding(message=message, hint="Are the labels changed on the way to the loss?"), told.used[0].where)
+
+
+_BATCH = "a part of the batch"
 
 
 def _kinds(told: LossCalls) -> list[str]:
@@ -478,17 +524,25 @@ def _kinds(told: LossCalls) -> list[str]:
 
 
 def _targets(told: LossCalls) -> str:
-    """From where the targets of all calls are, in words that a renamed field does not change."""
-    words = {
-        "batch" if one.taken.startswith("batch") else one.taken.partition(" of ")[0] or "their own" for one in told.used
-    }
-    return ", ".join(sorted(words))
+    """From where the targets of all calls are: a part of the batch, if one of them is."""
+    taken = [one.taken for one in told.used if one.targets]
+    if any(one.startswith("batch") for one in taken):
+        return _BATCH
+    return next(iter(filter(None, taken)), "no part of the batch") if taken else ""
+
+
+def _idle(told: LossCalls) -> int:
+    """Calls that could be learned from, and are not: logged alone, or times 0."""
+    return sum(one.trains and not one.counts for one in told.calls)
 
 
 def kept(seen: Evidence) -> dict[str, str]:
     """What a reference notes of the loss: settings by name."""
     told = seen.probe.loss_calls
-    return {"loss terms": " ".join(_kinds(told)), "loss targets": _targets(told)} if told else {}
+    if told is None:
+        return {}
+    terms = {"loss terms": " ".join(_kinds(told)), "loss ways": " ".join(_ways(told))}
+    return terms | {"loss targets": _targets(told), "loss idle": str(_idle(told))}
 
 
 def figures(seen: Evidence) -> dict[str, float]:

@@ -116,7 +116,7 @@ def test_a_loss_on_detached_outputs_that_only_shrinks_weights():
             return F.cross_entropy(self(x).detach(), y) + 0.1 * penalty
 
     seen = Evidence(ended=Ended(command=("x",), code=0, seconds=1.0), told=told(Detached(), steps=2))
-    assert "gets outputs without a gradient" in [one.message for one in losscalls.loss_scale(seen, None)][0]
+    assert "gets outputs without a gradient" in [one.message for one in losscalls.detached(seen)][0]
 
 
 class Tokens(Net):

@@ -34,7 +34,7 @@ def look(session: Session) -> dict[str, Any]:
         "terms": named,
         **_relation(first),
         "manual": bool(first.roots),
-        "value": first.value,
+        "value": sum(map(float, first.roots)) if first.roots else first.value,
         "size": session.size,
         "squeezed": next(filter(None, map(lossgraph.squeezed, first.losses)), ""),
         "spread": next(filter(None, map(lossgraph.spread, first.losses)), ""),
@@ -63,7 +63,7 @@ def _call(session: Session, call: Call) -> dict[str, Any]:
     if put is None:
         return told
     told |= {"made_by": lossgraph.source(put), "trains": put.requires_grad, "reduction": given.get("reduction", "")}
-    told |= {"input": list(put.shape), "target": list(wanted.shape), "taken": _in_batch(session, wanted)}
+    told |= {"input": list(put.shape), "target": list(wanted.shape), "taken": _in_batch(session, call, wanted)}
     put, wanted = put.detach().float(), wanted.detach()
     told |= {"low": float(put.min()), "high": float(put.max()), "zeros": float((put == 0).float().mean())}
     told |= {"chance": _chance(call), "whole": bool((wanted == wanted.round()).all()) if wanted.numel() else False}
@@ -97,20 +97,32 @@ def _weight(first: Pass, call: Call) -> tuple[float | None, int]:
     return None, 0
 
 
-def _in_batch(session: Session, wanted: Any) -> str:
-    """How the targets follow from a part of the batch: `batch[1]` as it is, `another order of batch[1]`, or ""."""
+def _in_batch(session: Session, call: Call, wanted: Any) -> str:
+    """How the targets follow from a part of the batch: `batch[1]` where they have its values, or such of one order with
+    them (scaled, logarithms, one-hot); `another order of batch[1]`; or "".
+    """
     import torch
 
-    flat, shuffled = wanted.reshape(-1).double(), ""
+    flat, shuffled = wanted, ""
+    if wanted.is_floating_point() and call.name == "cross_entropy" and wanted.dim() > 1:
+        flat = wanted.argmax(dim=1)
+    ranks = _ranks(flat)
     for path, one in session.tensors(session.first.batch).items():
-        if one.numel() != flat.numel() or not flat.numel():
+        if one.numel() not in (flat.numel(), wanted.numel()) or not one.numel():
             continue
-        other = one.detach().reshape(-1).double().to(flat.device)
-        if torch.equal(other, flat):
+        other = _ranks(one)
+        if any(torch.equal(other, mine.to(other.device)) for mine in {ranks, _ranks(wanted)}):
             return path
-        if not shuffled and torch.equal(other.sort().values, flat.sort().values):
-            shuffled = f"another order of {path}"
+        if other.numel() == ranks.numel() and torch.equal(other.sort().values, ranks.sort().values.to(other.device)):
+            shuffled = shuffled or f"another order of {path}"
     return shuffled
+
+
+def _ranks(values: Any) -> Any:
+    """Each value's place among the different ones."""
+    import torch
+
+    return torch.unique(values.detach().reshape(-1), return_inverse=True)[1]
 
 
 def _of_targets(call: Call, put: Any, wanted: Any) -> dict[str, Any]:

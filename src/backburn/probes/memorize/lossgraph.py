@@ -35,6 +35,7 @@ _KINDS = {
     "CtcLoss": ("alignments", 1),
     "CudnnCtcLoss": ("alignments", 1),
 }
+_SIZES = frozenset("Pow Abs Mul LinalgVectorNorm Norm".split())  # of a parameter: a regulariser
 _LIMIT = 2000  # nodes on the way; a loss that adds up more of them is not looked through
 _STEADY = 1e-3  # relative: factors that differ more are not one factor
 
@@ -70,8 +71,8 @@ def _source(node: Any, through: frozenset[str]) -> str:
 
 def terms(loss: Any) -> list[dict[str, Any]]:
     """The terms of a loss: their `kind` ("" if it is none that is known), `factor` (the sum of |d loss / d term|, so 1
-    for a mean), `size` (elements), and `sign`: 1 where it enters as it should, -1 where it has one factor of the wrong
-    sign for all of its elements, else 0.
+    for a mean), `size` (elements), `way` (the sign of those derivatives, 0 where they differ), and `sign`: 1 where it
+    enters as it should, -1 where it has one factor of the wrong sign for all of its elements, else 0.
     """
     import torch
 
@@ -109,22 +110,22 @@ def _is_linear(node: Any, behind: list[Edge]) -> bool:
 def _term(node: Any, weight: Any) -> dict[str, Any]:
     name, expected = _meaning(node)
     if weight is None:
-        return {"kind": name, "factor": 0.0, "size": 0, "sign": 0}
+        return {"kind": name, "factor": 0.0, "size": 0, "way": 0, "sign": 0}
     weight = weight.detach().float().reshape(-1)
-    used = weight[weight != 0] * expected
-    sign = 0
-    if used.numel() and expected:
+    used, way, sign = weight[weight != 0], 0, 0
+    if used.numel():
         low, high = float(used.min()), float(used.max())
-        sign = 1 if low > 0 else -1 if high < 0 and high - low <= -_STEADY * low else 0
-    return {"kind": name, "factor": float(weight.abs().sum()), "size": weight.numel(), "sign": sign}
+        way = 1 if low > 0 else -1 if high < 0 else 0
+        steady = high - low <= _STEADY * max(abs(low), abs(high))
+        sign = way * expected if way * expected > 0 or steady else 0
+    factor = float(weight.abs().sum())
+    return {"kind": name, "factor": factor, "size": weight.numel(), "way": way, "sign": sign}
 
 
 def _meaning(node: Any) -> tuple[str, int]:
     """Kind and sign of a term; `weights` where it is a parameter's own (a regulariser)."""
-    if hasattr(node, "variable"):
-        return "weights", 0
-    name, behind = kind(node), [one for one, _ in node.next_functions if one is not None]
-    if behind and all(hasattr(one, "variable") for one in behind):
+    name, behind = kind(node), [one for one, _ in getattr(node, "next_functions", ()) if one is not None]
+    if name in _SIZES and behind and all(hasattr(one, "variable") for one in behind):
         return "weights", 0
     is_square = name == "Pow" and getattr(node, "_saved_exponent", 1) in (2, 4)
     if is_square or (name == "Mul" and len(behind) == 2 and behind[0] is behind[1]):
