@@ -133,6 +133,10 @@ def flipped_batch(old, self, batch, dataloader_idx):
     return with_inputs(old(batch, dataloader_idx), lambda x: torch.flip(x, dims=[0]))
 
 
+def noise_in_place(old, self, batch, *args):
+    return old(with_inputs(batch, lambda x: x.add_(0.3 * torch.randn_like(x))), *args)
+
+
 def stacked_last(x):
     """Samples are stacked along a new last axis and then viewed as if it were the first."""
     return torch.stack(list(x), dim=-1).reshape(x.shape)
@@ -279,6 +283,14 @@ MUTANTS = (
         applies=lambda program: numeric(program) and has(but=("contrastive",))(program),
         apply=lambda task: sampled(task, Noisy),
         source="D10",
+    ),
+    Mutant(
+        name="H-noise-added-in-place",
+        title="training_step adds its noise with add_, in the batch itself",
+        causes=("batch-is-fixed", "augmentation-keeps-inputs"),
+        applies=numeric,
+        apply=lambda task: graft(task.module, training_step=noise_in_place),
+        source="in-place augmentation of a batch that is kept",
     ),
     Mutant(
         name="H-flips-the-batch",

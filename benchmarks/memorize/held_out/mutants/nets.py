@@ -70,6 +70,22 @@ def gated(old, self, x):
     return hidden * self.gate
 
 
+class Reversed(torch.autograd.Function):
+    """A gradient reversal layer, as domain adaptation has it."""
+
+    @staticmethod
+    def forward(ctx, x):
+        return x.view_as(x)
+
+    @staticmethod
+    def backward(ctx, gradient):
+        return -gradient
+
+
+def reversed_before(old, self, x):
+    return old(Reversed.apply(x))
+
+
 def rounded(old, self, x):
     return torch.round(old(x))
 
@@ -198,6 +214,14 @@ MUTANTS = (
         applies=lambda program: in_a_row(program) and not {"manual", "unbounded"} & program.traits,
         apply=at(0, forward=rounded),
         source="forums: torch.round, argmax and casts in the middle of a net",
+    ),
+    Mutant(
+        name="H-reversed-gradient",
+        title="a gradient reversal layer of an earlier experiment stays before a layer: what is below it ascends",
+        causes=("optimizer-descends", "loss-falls", "loss-sign"),
+        applies=classifying,
+        apply=at(1, forward=reversed_before),
+        source="domain-adversarial training; its reversal left in place",
     ),
     Mutant(
         name="H-norm-over-the-batch",

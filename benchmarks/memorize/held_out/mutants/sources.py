@@ -56,6 +56,13 @@ def class_ids_as_numbers(self, batch, batch_idx):
     return F.mse_loss(self(x)[:, 0], y.float())
 
 
+def overwritten_in_a_loop(self, batch, batch_idx):
+    x, y = batch
+    for prediction, label in zip(self(x), y, strict=True):
+        loss = F.nll_loss(prediction, label)
+    return loss
+
+
 # image_classifier
 
 
@@ -189,6 +196,10 @@ def first_label_alone(batch):
     labels = torch.full_like(batch["labels"], -100)
     labels[0, 0] = batch["labels"][0, 0]
     return batch | {"labels": labels}
+
+
+def padding_is_a_class(batch):
+    return batch | {"labels": batch["labels"].clamp(min=0)}
 
 
 def classes_before_tokens(self, logits, labels):
@@ -488,6 +499,14 @@ MUTANTS = (
         "L17",
     ),
     of(
+        "lit_digits",
+        "overwritten-in-a-loop",
+        "the loss of each sample overwrites that of the one before: the last one counts",
+        "loss-counts-targets loss-falls metric-agrees",
+        module(training_step=overwritten_in_a_loop),
+        "forums: loss = instead of loss +=",
+    ),
+    of(
         "image_classifier",
         "noise-in-bytes",
         "the augmentation adds noise of deviation 25 to values of 1",
@@ -576,7 +595,7 @@ MUTANTS = (
         "O03",
     ),
     of(
-        "distillation",
+        "teacher_student",
         "kl-of-probabilities",
         "kl_div gets probabilities where it wants their logarithm",
         "loss-takes-log-probabilities loss-above-bound",
@@ -584,7 +603,7 @@ MUTANTS = (
         "PyTorch docs of KLDivLoss; forums: negative KL",
     ),
     of(
-        "distillation",
+        "teacher_student",
         "no-grad-on-the-student",
         "no_grad is around the student instead of the teacher",
         "parameters-are-connected gradients-reach parameters-move",
@@ -654,6 +673,14 @@ MUTANTS = (
         "loss-counts-targets",
         lambda task: collated(task, first_label_alone),
         "L10; alignment of labels with word ids",
+    ),
+    of(
+        "token_tagger",
+        "padding-is-a-class",
+        "labels are padded with 0, the most frequent class, instead of -100",
+        "padding-is-ignored loss-counts-targets as-reviewed",
+        lambda task: collated(task, padding_is_a_class),
+        "forums: padding counts in the loss",
     ),
     of(
         "token_tagger",
@@ -744,7 +771,7 @@ MUTANTS = (
         "L01",
     ),
     of(
-        "recommender",
+        "implicit_ratings",
         "bought-as-negatives",
         "the negative item is the one that was bought: both scores are the same",
         "gradients-reach loss-falls parameters-move loss-fits-targets",
@@ -752,7 +779,7 @@ MUTANTS = (
         "wrong variable in negative sampling",
     ),
     of(
-        "recommender",
+        "implicit_ratings",
         "whoever-it-is",
         "the score leaves the user out",
         "inputs-are-used parameters-are-connected",
@@ -760,7 +787,7 @@ MUTANTS = (
         "M12; M14",
     ),
     of(
-        "recommender",
+        "implicit_ratings",
         "optimizer-of-the-users",
         "the optimizer gets the users' embedding alone",
         "parameters-are-optimized",
@@ -920,7 +947,7 @@ MUTANTS = (
         "mean over one axis too many",
     ),
     of(
-        "wgan",
+        "critic",
         "players-swapped",
         "optimizers are unpacked in the wrong order",
         "parameters-move gradients-reach parameters-are-connected gradients-are-fresh",
@@ -928,7 +955,7 @@ MUTANTS = (
         "O17; Lightning forums",
     ),
     of(
-        "wgan",
+        "critic",
         "generator-never-steps",
         "step() of the generator's optimizer is missing",
         "parameters-move",
@@ -936,7 +963,7 @@ MUTANTS = (
         "O11",
     ),
     of(
-        "wgan",
+        "critic",
         "never-zeroed",
         "zero_grad() is missing in manual optimization",
         "gradients-are-fresh",
@@ -944,7 +971,7 @@ MUTANTS = (
         "O05",
     ),
     of(
-        "wgan",
+        "critic",
         "zeroed-too-late",
         "zero_grad() stands between backward and step",
         "gradients-are-kept parameters-move",

@@ -446,7 +446,7 @@ PROGRAMS = (
         knobs=MOST,
     ),
     Program(
-        name="wgan",
+        name="critic",
         family="gan",
         build=wgan,
         traits=frozenset({"manual", "noise", "unbounded", "hidden"}),

@@ -418,7 +418,7 @@ PROGRAMS = (
         knobs=ALL - {"refactored"},
     ),
     Program(
-        name="recommender",
+        name="implicit_ratings",
         family="recommender",
         build=recommender,
         traits=frozenset({"noise"}),

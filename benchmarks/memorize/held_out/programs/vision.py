@@ -603,7 +603,7 @@ PROGRAMS = (
         knobs=ALL,
     ),
     Program(
-        name="distillation",
+        name="teacher_student",
         family="distillation",
         build=distillation,
         traits=frozenset({"classes", "images", "relu", "hidden", "frozen"}),
