@@ -8,8 +8,8 @@ from dataclasses import asdict, dataclass
 from benchmarks.memorize.task import Knobs, Mutant, Program
 
 PARTS = ("tuning", "held_out")  # thresholds were looked for on the first alone
-BENIGN = 20  # commits per program: more than 600 over all
-# Each is one commit where a program answers to its knob; what is missing of BENIGN is made of two of them and a seed.
+BENIGN = {"tuning": 10, "held_out": 20}  # commits per program: more than 600 over all
+# One commit each, where a program answers to its knob.
 ALONE = (
     ("seed", 1),
     ("seed", 2),
@@ -98,18 +98,19 @@ def _single(kind, names):
 def _listed(both):
     for of_program, programs, _ in both:
         for program in programs:
-            yield from (Benign(of_program, program, knobs) for knobs in commits(program, BENIGN))
+            yield from (Benign(of_program, program, knobs) for knobs in commits(program, BENIGN[of_program]))
             for of_mutant, _, mutants in both:
                 part = "tuning" if of_program == of_mutant == "tuning" else "held_out"
                 yield from (Pair(part, program, mutant) for mutant in mutants if mutant.applies(program))
 
 
 def commits(program, many):
-    """At least `many` benign commits of a program: none, each single one that it answers to, and such as change two."""
+    """Benign commits of a program: the same once more, and by lot half that change one thing, half a seed and two."""
     known = [(field, value) for field, value in ALONE if field == "seed" or field in program.knobs]
-    found = dict.fromkeys([Knobs(), *(Knobs(**{field: value}) for field, value in known)])
-    fields = sorted({field for field, _ in known} - {"seed"})
     drawn = random.Random(program.name)
+    alone = drawn.sample(known, min(len(known), many // 2))
+    found = dict.fromkeys([Knobs(), *(Knobs(**{field: value}) for field, value in alone)])
+    fields = sorted({field for field, _ in known} - {"seed"})
     while len(found) < many:
         chosen = drawn.sample(fields, min(2, len(fields)))
         changed = {field: drawn.choice([value for of, value in known if of == field]) for field in chosen}

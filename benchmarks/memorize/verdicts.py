@@ -125,18 +125,18 @@ def _worst(outcome):
     return min(("error", "warning", "notice").index(finding.level) for finding in outcome.findings)
 
 
-def timed(build, seed, ask):
+def timed(build, seed, ask, limit=LIMIT):
     """What `ask` says of a task that was just built, with its seconds; an exception is a verdict of its own kind."""
     fresh(seed)
     start = None
     try:
         task = build()
         signal.signal(signal.SIGALRM, _ring)
-        signal.setitimer(signal.ITIMER_REAL, LIMIT)
+        signal.setitimer(signal.ITIMER_REAL, limit)
         start = cpu(), time.perf_counter()
         found = ask(task)
     except OutOfTime:
-        found = {"verdict": "timeout", "message": f"no answer in {LIMIT} s"}
+        found = {"verdict": "timeout", "message": f"no answer in {limit} s"}
     except Exception as error:
         found = {"verdict": "crash" if start else "broken", "message": _told(error)}
     finally:
@@ -177,4 +177,4 @@ def fresh(seed):
 
 
 def _scored(tool, item, build):
-    return timed(build, 0, functools.partial(tool.score, item))
+    return timed(build, 0, functools.partial(tool.score, item), tool.limit)

@@ -10,18 +10,22 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from benchmarks.memorize import plan
-from benchmarks.memorize.baselines import installed, shelf, trainings
+from benchmarks.memorize.baselines import installed, shelf, traincheck, trainings
 
 
 @dataclass(frozen=True)
 class Tool:
-    """`score` takes the item and its task; `pairs` and `benign` are drawn of each part. `needs` is a package's name."""
+    """`score` takes the item and its task; `pairs` and `benign` are drawn of each part, of all programs or of as many
+    classifiers. `needs` is a package's name, `limit` seconds of the clock.
+    """
 
     name: str
     score: Callable
     pairs: int
     benign: int
     needs: str = ""
+    programs: int = 0
+    limit: float = 120
 
     @property
     def missing(self):
@@ -35,6 +39,7 @@ ALL = (
     Tool("fast_dev_run", trainings.fast_dev_run, 200, 75),
     Tool("torchtest 0.5", shelf.torchtest, 200, 75, "torchtest"),
     Tool("torcheck 1.0.1", shelf.torcheck, 200, 75, "torcheck"),
+    Tool("TrainCheck 0.2.0", traincheck.score, 3, 2, "traincheck", programs=1, limit=1200),
 )
 
 
@@ -45,9 +50,19 @@ def present():
 
 def drawn(tool, item):
     """Is this item in the sample of the tool? The first ones of its part and kind, by lot."""
-    return item.name in _sample(item.part, type(item), tool.pairs if isinstance(item, plan.Pair) else tool.benign)
+    many = tool.pairs if isinstance(item, plan.Pair) else tool.benign
+    return item.name in _sample(item.part, type(item), many, tool.programs)
 
 
 @functools.cache
-def _sample(part, kind, many):
-    return frozenset([item.name for item in plan.everything(part) if type(item) is kind][:many])
+def _sample(part, kind, many, programs):
+    items = [
+        item for item in plan.everything(part) if not programs or item.program.name in _classifiers(part, programs)
+    ]
+    return frozenset([item.name for item in items if type(item) is kind][:many])
+
+
+def _classifiers(part, many):
+    """The first programs of a part, by lot, that tell classes apart."""
+    found = [item.program for item in plan.everything(part) if isinstance(item, plan.Benign)]
+    return list(dict.fromkeys(program.name for program in found if "classes" in program.traits))[:many]

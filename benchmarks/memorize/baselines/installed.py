@@ -8,6 +8,7 @@ import functools
 import importlib.util
 import subprocess
 import sys
+import sysconfig
 from pathlib import Path
 
 HERE = Path(__file__).parents[1]
@@ -17,6 +18,7 @@ REQUIREMENTS = HERE / "requirements.txt"
 
 def install():
     """Install what is not there yet; on failure the tools are told as not run, with pip's last words."""
+    interpreter()
     stamp = FOLDER / ".complete"
     if stamp.exists() and stamp.read_text() == REQUIREMENTS.read_text():
         return
@@ -40,3 +42,13 @@ def missing(package):
         return ""
     failed = FOLDER / "failed.txt"
     return failed.read_text() if failed.exists() else f"{package} is not installed"
+
+
+def interpreter():
+    """A Python that finds what this one does, and the tools: TrainCheck overwrites PYTHONPATH."""
+    found = FOLDER.parent / "python" / "bin" / "python"
+    if not found.exists():
+        subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(found.parents[1])], check=True)
+        libraries = next((found.parents[1] / "lib").glob("python*")) / "site-packages"
+        (libraries / "found.pth").write_text(f"{sysconfig.get_paths()['purelib']}\n{FOLDER}\n")
+    return str(found)
