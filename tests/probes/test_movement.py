@@ -23,7 +23,7 @@ def test_all_that_moves_is_forgotten():
     assert movement.pending
     step(module, movement, torch.optim.SGD(module.parameters(), lr=0.1))
     assert not movement.pending
-    nothing = {"without_gradient": [], "zero_gradient": [], "unmoved": [], "noisy": []}
+    nothing = {"without_gradient": [], "zero_gradient": [], "unmoved": [], "noisy": [], "zero_share": 0.0}
     assert movement.record() == {"trainable": 4} | nothing
 
 
@@ -104,3 +104,24 @@ def test_of_two_optimizers_in_one_step_the_first_look_counts():
         optimizer.step()
     movement.after_step()
     assert not movement.pending
+
+
+def test_what_another_optimizer_holds_waits_for_its_own_step():
+    module = net()
+    movement = Movement(module)
+    first, second = (torch.optim.SGD(part.parameters(), lr=0.1) for part in module)
+    module(torch.ones(5, 3)).pow(2).sum().backward()
+    movement.before_step([second])
+    first.step()
+    movement.after_step()
+    assert movement.unmoved == {"1.weight", "1.bias"} == movement.without
+
+
+def test_patience_ends():
+    module = net()
+    module.unused = nn.Linear(1, 1)
+    movement = Movement(module)
+    for _ in range(64):
+        assert movement.pending
+        movement.after_step()
+    assert not movement.pending and len(movement.unmoved) == 6

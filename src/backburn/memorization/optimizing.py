@@ -22,6 +22,7 @@ _ACROSS = 0.02  # cosine between a step and its gradient: Adam's steps lie at -0
 _SMALL = 1e-5  # of the weights' length in a step, and the loss stands still; the sound do 1e-4 to 1e-2 (research, 8)
 _TINY = 1e-7  # no weight of float32 changes by less than 6e-8 of itself
 _LARGE = 1.0  # a step as long as the weights themselves, and nothing is memorized
+_JUMP = 10  # times the first loss, a loss that one step of such a length throws off
 _APART = 30  # times smaller or larger than reviewed: lr / 3, half the width and a warm-up together make 12
 _STANDS = 0.02  # of its size, a loss fell by less: it stands still
 _EARLY = 20  # steps within which a rate falls to a hundredth, where the plan is not known
@@ -135,19 +136,18 @@ def gradients_are_kept(seen: Evidence, config: Any) -> Iterator[Finding]:
 def gradients_reach(seen: Evidence, config: Any) -> Iterator[Finding]:
     """Every trainable parameter gets a gradient."""
     told = seen.probe
-    cut = set(told.parameters.disconnected) if told.parameters else set()
+    cut = {*told.parameters.disconnected, *told.parameters.twins} if told.parameters else set()
     without = [name for name in told.without_gradient if name not in cut]
     found = []
     if without:
         message = f"{listed(without, told.trainable)} never got a gradient"
-        found.append(Finding(message=message, hint=_NO_GRADIENT))
+        found.append(_in_step(Finding(message=message, hint=_NO_GRADIENT), seen))
     if told.zero_gradient:
-        share = told.zero_share
-        message = (
-            f"{listed(told.zero_gradient, told.trainable)}: the gradient is always 0, for {share:.0%} of the weights"
-        )
+        named = listed(told.zero_gradient, told.trainable)
+        message = f"{named}: the gradient is always 0, for {told.zero_share:.0%} of the weights"
         zero = _in_step(Finding(message=message, hint=_ZERO_GRADIENT), seen)
-        if not share < _DEAD:
+        more = seen.reference and len(told.zero_gradient) > int(seen.reference.settings.get("zero-gradients", "0"))
+        if more or not told.zero_share < _DEAD:
             yield zero
         else:
             found.append(zero)
@@ -156,8 +156,8 @@ def gradients_reach(seen: Evidence, config: Any) -> Iterator[Finding]:
 
 _NO_GRADIENT = "Look for detach(), no_grad(), .data or .item() on the way to the loss, and for layers never used."
 _ZERO_GRADIENT = (
-    "A factor of 0, weights that all start at 0, a clamp on the loss, a ReLU that is never on, an output that is dropped"
-    " (`out[:, -1]` of a BiLSTM)? Experts that this batch is not routed to: [[tool.backburn.allow]]."
+    "A factor of 0, weights that all start at 0, a clamp on the loss, a ReLU that is never on, an output that is"
+    " dropped (`out[:, -1]` of a BiLSTM)? Experts that this batch is not routed to: [[tool.backburn.allow]]."
 )
 
 
@@ -212,7 +212,7 @@ def updates_are_sized(seen: Evidence, config: Any) -> Iterator[Finding]:
         rate = f" at a learning rate of {max(one.rates):.3g}"
         if one.ratio < _TINY or (one.ratio < _SMALL and _stands(seen)):
             yield _in_setup(Finding(message=said + rate, hint="Far too small a learning rate?"), seen)
-        elif one.ratio > _LARGE and _diverges(seen):
+        elif one.ratio > _LARGE and (_diverges(seen) or _jumps(seen)):
             hint = "Far too high a learning rate: try a hundredth."
             yield _in_setup(Finding(message=said + rate, hint=hint), seen)
         elif one.ratio / _reviewed(one, seen) > _APART or _reviewed(one, seen) / one.ratio > _APART:
@@ -299,7 +299,8 @@ def kept(seen: Evidence) -> dict[str, str]:
     """What a reference notes of this look: settings by name."""
     steps = told_steps(seen)
     sizes = [f"{one.name}={one.ratio:.2g}" for one in steps.optimizers if one.ratio > 0] if steps else []
-    return {"updates": " ".join(sizes)} if sizes else {}
+    noted = {"zero-gradients": str(len(seen.probe.zero_gradient))}
+    return noted | ({"updates": " ".join(sizes)} if sizes else {})
 
 
 def _reviewed(one: Stepped, seen: Evidence) -> float:
@@ -333,6 +334,12 @@ def _diverges(seen: Evidence) -> bool:
     """Whether nothing was memorized, and the loss is no lower at the end than at the start."""
     losses = seen.probe.losses
     return bool(losses) and seen.probe.ended != "memorized" and not losses[-1] < losses[0]
+
+
+def _jumps(seen: Evidence) -> bool:
+    """Whether the first steps made the loss ten times larger."""
+    losses = seen.probe.losses[: _FEW + 1]
+    return bool(losses) and losses[0] > 0 and not max(losses) <= _JUMP * losses[0]
 
 
 def _in_step(finding: Finding, seen: Evidence) -> Finding:

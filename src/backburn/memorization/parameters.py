@@ -6,13 +6,14 @@ Three sets say it: leaves of the loss's graph, the module's parameters, the opti
 from __future__ import annotations
 
 import fnmatch
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from ..errors import Skip
-from ..report import Finding
+from ..report import Finding, Level
+from . import losscalls
 from .judging import Where, at, listed, suspected
 
 if TYPE_CHECKING:
@@ -23,18 +24,24 @@ class Parameters(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     """Names of the module's parameters by what became of them before the first step, in the module's order.
 
     `unregistered`: shapes of trainable leaves in the loss's graph that are no parameter of the module (`64 x 10`).
-    `disconnected`: trainable, and not in the graph. `missing`: in the graph, trainable, and in no optimizer. `foreign`:
-    shapes of what optimizers hold and the module does not. `shares`: of all elements, those of each set.
+    `disconnected`: trainable, and not in the graph, nor a twin; `detached`: of these what an optimizer holds, and
+    changes the loss all the same. `missing`: in the graph, trainable, and in no optimizer; `resting`: of these what is in eval mode.
+    `shared`: in more than one optimizer. `foreign`: shapes of what optimizers hold and the module does not. `shares`:
+    of all elements, those of each set. `frozen_parts`: the largest modules that are frozen as a whole.
     """
 
     trainable: int = 0
     frozen: tuple[str, ...] = ()
+    frozen_parts: tuple[str, ...] = ()
     unregistered: tuple[str, ...] = ()
     disconnected: tuple[str, ...] = ()
+    detached: tuple[str, ...] = ()
     missing: tuple[str, ...] = ()
+    resting: tuple[str, ...] = ()
+    shared: tuple[str, ...] = ()
     foreign: tuple[str, ...] = ()
     shares: dict[str, float] = {}
-    twins: tuple[str, ...] = ()  # frozen modules that are copies of trained ones (EMA, a teacher)
+    twins: tuple[str, ...] = ()  # not reached by gradients, and copies of what is (EMA, a teacher)
     step: Where = ("", 0)  # where training_step is defined
     optimizer: Where = ("", 0)  # where configure_optimizers is
 
@@ -52,17 +59,37 @@ def parameters_are_registered(seen: Evidence, config: Any) -> Iterator[Finding]:
 def parameters_are_connected(seen: Evidence, config: Any) -> Iterator[Finding]:
     """Every trainable parameter takes part in the loss."""
     told = seen.look("parameters", Parameters)
-    cut = told.disconnected
     if not told.trainable:
         yield at(Finding(message="no parameter is trainable"), told.step)
-    if cut:
-        share = told.shares.get("disconnected", 0.0)
-        message = f"{listed(cut, told.trainable)} do not take part in the loss: {share:.0%} of the weights"
-        finding = at(Finding(message=message, hint=_CUT), told.step)
-        yield from suspected([finding], parameters_are_connected, seen.reference)
+    yield from losscalls.detached(seen)
+    never = set(seen.probe.without_gradient)  # a GAN's generator may well be stepped in another step than the first
+    detached = [name for name in told.detached if name in never]
+    if detached:
+        share = told.shares.get("detached", 0.0)
+        message = f"{listed(detached, told.trainable)} change the loss, and no gradient reaches them"
+        yield at(Finding(message=f"{message}: {share:.0%} of the weights", hint=_CUT), told.step)
+    unused = [name for name in told.disconnected if name in never and name not in detached]
+    if unused:
+        share = told.shares.get("disconnected", 0.0) - told.shares.get("detached", 0.0)
+        message = f"{listed(unused, told.trainable)} do not take part in the loss: {share:.0%} of the weights"
+        yield from _more("unused", len(unused), at(Finding(message=message, hint=_UNUSED), told.step), seen)
 
 
-_CUT = "Look for detach(), no_grad(), .data, .item() on the way to the loss, and for layers that forward never calls."
+_CUT = (
+    "Look for detach(), no_grad(), .data, .item() on the way to the loss. On purpose? requires_grad_(False), or leave"
+    " them out of the optimizer."
+)
+_UNUSED = "A layer that forward never calls, or whose output nobody uses? Take it out, or call it."
+
+
+def _more(name: str, count: int, finding: Finding, seen: Evidence) -> Iterable[Finding]:
+    """As `suspected`, by how many there were when it was reviewed; names change with a refactoring, counts do not."""
+    if seen.reference is None:
+        return suspected([finding], parameters_are_connected, None)
+    if count <= int(seen.reference.settings.get(name, "0")):
+        return [msgspec.structs.replace(finding, level=Level.NOTICE)]
+    before = seen.reference.settings.get(name, "0")
+    return [msgspec.structs.replace(finding, message=f"{finding.message} (when it was reviewed, {before} parameters)")]
 
 
 def parameters_are_optimized(seen: Evidence, config: Any) -> Iterator[Finding]:
@@ -72,31 +99,64 @@ def parameters_are_optimized(seen: Evidence, config: Any) -> Iterator[Finding]:
         message = f"an optimizer holds {len(told.foreign)} tensors that are no parameter of the module"
         hint = "Was it made for a copy of the model, or before its layers were replaced?"
         yield at(Finding(message=message, hint=hint), told.optimizer)
-    if told.missing:
+    missing = [name for name in told.missing if name not in told.resting]
+    if missing:
         share = told.shares.get("missing", 0.0)
-        message = f"{listed(told.missing, told.trainable)} get a gradient and are in no optimizer: {share:.0%}"
+        message = f"{listed(missing, told.trainable)} get a gradient and are in no optimizer: {share:.0%}"
         hint = "What configure_optimizers passes over stays as it was initialised; freeze it, or hand it over."
         yield at(Finding(message=f"{message} of the weights", hint=hint), told.optimizer)
+    if told.resting:
+        message = f"{listed(told.resting, told.trainable)} are in eval mode and in no optimizer, but not frozen"
+        finding = at(Finding(message=message, hint="On purpose? requires_grad_(False) saves time."), told.optimizer)
+        yield from suspected([finding], parameters_are_optimized, seen.reference)
+    if told.shared:
+        message = f"{listed(told.shared, told.trainable)} are in more than one optimizer, so each moves them"
+        hint = "A generator's optimizer takes the generator's parameters, a discriminator's the other ones."
+        yield from _more("shared", len(told.shared), at(Finding(message=message, hint=hint), told.optimizer), seen)
 
 
 def parameters_stay_trainable(seen: Evidence, config: Any) -> Iterator[Finding]:
     """No parameter is frozen that was not declared (`frozen`) or reviewed."""
     told = seen.look("parameters", Parameters)
-    before = seen.reference.settings.get("frozen", "").split() if seen.reference else []
-    frozen = [name for name in told.frozen if not any(fnmatch.fnmatch(name, one) for one in (*config.frozen, *before))]
     if not told.frozen:
         raise Skip("no parameter is frozen")
-    if frozen and set(frozen) - set(told.twins):
-        message = f"{listed(frozen, len(told.frozen) + told.trainable, 'parameters')} are frozen"
-        hint = f'On purpose? frozen = ["{frozen[0].rpartition(".")[0] or frozen[0]}.*"] in [tool.backburn.memorize].'
-        finding = Finding(message=message, hint=hint)
-        if seen.reference is not None:  # the names themselves are held against it, so these are new
-            yield msgspec.structs.replace(finding, message=f"{message}, and were not when it was reviewed")
-        else:
-            yield from suspected([finding], parameters_stay_trainable, None)
+    noted = seen.reference.settings if seen.reference else {}
+    known = (*config.frozen, *noted.get("frozen", "").split())
+    frozen = [name for name in told.frozen if not any(fnmatch.fnmatch(name, one) for one in known)]
+    frozen = [name for name in frozen if name not in told.twins]
+    if not frozen or (seen.reference is not None and len(told.frozen) <= int(noted.get("frozen-count", "0"))):
+        return
+    message = f"{listed(frozen, len(told.frozen) + told.trainable, 'parameters')} are frozen"
+    hint = f'On purpose? frozen = ["{frozen[0].rpartition(".")[0] or frozen[0]}.*"] in [tool.backburn.memorize].'
+    finding = at(Finding(message=message, hint=hint), told.optimizer)
+    if seen.reference is not None:  # the names themselves are held against it, so these are new
+        yield msgspec.structs.replace(finding, message=f"{message}, and were not when it was reviewed")
+    elif all(_in_whole_part(name, told) for name in frozen):
+        yield msgspec.structs.replace(finding, level=Level.NOTICE)
+    else:
+        yield msgspec.structs.replace(finding, level=Level.WARNING)
+
+
+def _in_whole_part(name: str, told: Parameters) -> bool:
+    """Whether it lies in a part of several layers that is frozen as a whole: a backbone, a teacher."""
+    part = next((one for one in told.frozen_parts if "." not in one and name.startswith(f"{one}.")), "")
+    return len([one for one in told.frozen if part and one.startswith(f"{part}.") and one.endswith("weight")]) > 1
+
+
+_KEPT = 12  # patterns of what is frozen; of more, their count says enough
 
 
 def kept(seen: Evidence) -> dict[str, str]:
     """What a reference notes of this look: settings by name."""
     told = seen.probe.parameters
-    return {"frozen": " ".join(told.frozen)} if told else {}
+    if told is None:
+        return {}
+    single = [name for name in told.frozen if not any(name.startswith(f"{part}.") for part in told.frozen_parts)]
+    patterns = [*(f"{part}.*" for part in told.frozen_parts), *single]
+    never = set(seen.probe.without_gradient)
+    return {
+        "frozen": " ".join(patterns[:_KEPT]),
+        "frozen-count": str(len(told.frozen)),
+        "unused": str(len([name for name in told.disconnected if name in never and name not in told.detached])),
+        "shared": str(len(told.shared)),
+    }

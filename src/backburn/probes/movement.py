@@ -6,11 +6,13 @@ element is the one that changes most.
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Any
 
 # A gradient this much smaller than the model's largest is rounding noise: float32 resolves 1.2e-7. The bias before
 # a normalisation layer is the usual one: its true gradient is 0.
 _NOISE = 1e-6
+_PATIENCE = 64  # steps; what has not moved by then is not waited for
 
 
 class Movement:
@@ -28,12 +30,13 @@ class Movement:
         self.zero: set[str] = set()
         self.unmoved = set(self.parameters)
         self.largest: dict[str, float] = {}
+        self.steps = 0
         self._kept: dict[str, tuple[Any, Any]] = {}
 
     @property
     def pending(self) -> bool:
         """Whether anything is left to wait for."""
-        return bool(self.unmoved - self.noisy)
+        return self.steps < _PATIENCE and bool(self.unmoved - self.noisy)
 
     @property
     def noisy(self) -> set[str]:
@@ -41,9 +44,15 @@ class Movement:
         most = max(self.largest.values(), default=0.0)
         return {name for name in self.unmoved - self.without if self.largest[name] <= _NOISE * most}
 
-    def before_step(self) -> None:
-        """Look at the gradients of what has not moved yet; of several optimizers' looks in a step the first counts."""
+    def before_step(self, others: Collection[Any] = ()) -> None:
+        """Look at the gradients of what has not moved yet; of several optimizers' looks in a step the first counts.
+
+        What one of the `others` holds has its own step: a GAN's generator leaves gradients in the discriminator.
+        """
+        theirs = {id(one) for other in others for group in other.param_groups for one in group["params"]}
         for name in sorted(self.unmoved - set(self._kept)):
+            if id(self.parameters[name]) in theirs:
+                continue
             gradient = self.parameters[name].grad
             if gradient is not None:
                 self._look(name, gradient.detach())
@@ -63,6 +72,7 @@ class Movement:
 
     def after_step(self) -> None:
         """Compare what was kept with what is there now."""
+        self.steps += 1
         for name, (index, before) in self._kept.items():
             if bool(self.parameters[name].detach().reshape(-1)[index] != before):
                 self.unmoved.discard(name)

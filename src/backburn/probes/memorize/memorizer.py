@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import importlib
 import math
@@ -18,7 +19,7 @@ from ..schedules import Schedules
 from ..trainer import UNWANTED, UNWANTED_IN_FIT, expect_gpu, take_out
 from . import looks, origin
 from .replay import Replay
-from .session import Session, Untold
+from .session import Session, Untold, eagerly
 from .snapshot import Numbers
 from .steps import Steps
 
@@ -38,6 +39,7 @@ class Memorizer:
 
     def __init__(self, asked: channel.Asked) -> None:
         self.asked, self.settings = asked, asked.settings
+        self.eagerly = contextlib.ExitStack()
         self._forget()
 
     def _forget(self) -> None:
@@ -76,6 +78,7 @@ class Memorizer:
 
         expect_gpu(self.asked, blank("no-gpu"))
         self._forget()
+        self.eagerly.enter_context(eagerly())  # to compile takes a minute, and hides what a look is for
         take_out(trainer, UNWANTED | UNWANTED_IN_FIT)
         fit_alone(trainer)
 
@@ -112,13 +115,13 @@ class Memorizer:
             self.schedules.before_step(self.steps)
         if self.watched is not None:
             self.watched.before(self.steps)
-        if len(self.relations) < self.looks and getattr(pl_module, "_compiler_ctx", None) is None:
+        if len(self.relations) < self.looks and (COMPILES_NOT or getattr(pl_module, "_compiler_ctx", None) is None):
             self._watch_step(pl_module)
 
     def on_before_optimizer_step(self, trainer: Any, pl_module: Any, optimizer: Any) -> None:
         """Look at the gradients that this step is going to use."""
         if self.movement is not None:
-            self.movement.before_step()
+            self.movement.before_step([one for one in trainer.optimizers if one is not optimizer])
 
     def on_before_backward(self, trainer: Any, pl_module: Any, loss: Any) -> None:
         """A loss that is no number: look where it comes from while the parameters are still what they were."""
@@ -292,6 +295,7 @@ class Memorizer:
     def _answer(self, trainer: Any, pl_module: Any, otherwise: str) -> None:
         from . import blank
 
+        self.eagerly.close()
         self._stop_watching()
         record = blank(self.ended or otherwise) | self._about_loss() | self.looked
         record["versions"]["lightning"] = " ".join(machine.lightning(trainer))

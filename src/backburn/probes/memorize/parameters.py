@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
+import math
 from collections.abc import Iterable, Iterator
 from typing import Any
 
+from ..batches import leaves
 from . import frames
 from .session import Session, Untold
+
+_GROUPS = 6  # parts of the model that are shaken one by one, a pass each
 
 
 def look(session: Session) -> dict[str, Any]:
@@ -17,24 +22,31 @@ def look(session: Session) -> dict[str, Any]:
     graph = {id(one): one for one in leaves_of(losses)}
     named = dict(module.named_parameters())
     own = {id(one) for one in module.parameters()} | {id(one) for one in module.buffers()}
-    optimized = {
-        id(one): one for opt in session.trainer.optimizers for group in opt.param_groups for one in group["params"]
-    }
+    held = [_held(optimizer) for optimizer in session.trainer.optimizers]
+    optimized = {key: one for each in held for key, one in each.items()}
     batch = {id(one) for one in session.tensors().values()}
     trainable = {name: one for name, one in named.items() if one.requires_grad}
+    resting, twins = _resting(module), list(_twins(named, graph))
+    cut = [name for name, one in trainable.items() if id(one) not in graph and name not in twins]
     sets = {
-        "disconnected": [name for name, one in trainable.items() if id(one) not in graph],
+        "disconnected": cut,
+        "detached": list(_detached(session, {name: trainable[name] for name in cut}, optimized)),
         "missing": [name for name, one in trainable.items() if id(one) in graph and id(one) not in optimized],
     }
     total = sum(one.numel() for one in trainable.values()) or 1
     return {
         "trainable": len(trainable),
         "frozen": [name for name, one in named.items() if not one.requires_grad],
+        "frozen_parts": list(_frozen_parts(module)),
         **sets,
-        "unregistered": [shape(one) for key, one in graph.items() if key not in own | batch | set(optimized)],
+        "resting": [name for name in sets["missing"] if name in resting],
+        "shared": [name for name, one in trainable.items() if sum(id(one) in each for each in held) > 1],
+        "unregistered": [
+            shape(one) for key, one in graph.items() if key not in own | batch | set(optimized) and _lasts(one, module)
+        ],
         "foreign": [shape(one) for key, one in optimized.items() if key not in own],
         "shares": {key: sum(trainable[name].numel() for name in names) / total for key, names in sets.items()},
-        "twins": list(_twins(named)),
+        "twins": twins,
         "step": frames.of(type(module).training_step),
         "optimizer": frames.of(type(module).configure_optimizers),
     }
@@ -58,13 +70,89 @@ def shape(tensor: Any) -> str:
     return " x ".join(map(str, tensor.shape)) or "1"
 
 
-def _twins(named: dict[str, Any]) -> Iterator[str]:
-    """Frozen parameters with a trainable one of the same last name parts and shape: a teacher, an average."""
-    trained: dict[tuple[str, str], set[str]] = {}
+def _lasts(leaf: Any, module: Any) -> bool:
+    """Whether a leaf is of the model: a gradient penalty makes leaves too, anew in each step."""
+    import torch
+
+    values = [one for part in module.modules() for one in vars(part).values()]
+    return isinstance(leaf, torch.nn.Parameter) or any(leaf is one for _, one in leaves(values))
+
+
+def _held(optimizer: Any) -> dict[int, Any]:
+    return {id(one): one for group in optimizer.param_groups for one in group["params"]}
+
+
+def _resting(module: Any) -> set[str]:
+    """Parameters of parts that are in eval mode as a whole: used on purpose as they are."""
+    parts = [(name, one) for name, one in module.named_modules() if name and not any(m.training for m in one.modules())]
+    return {f"{name}.{own}" for name, part in parts for own, _ in part.named_parameters()}
+
+
+def _frozen_parts(module: Any) -> Iterator[str]:
+    """The largest parts of the model that are frozen as a whole."""
+    found: list[str] = []
+    for name, part in module.named_modules():
+        parameters = list(part.parameters())
+        if name and parameters and not any(one.requires_grad for one in parameters):
+            if not any(name.startswith(f"{above}.") for above in found):
+                found.append(name)
+                yield name
+
+
+def _detached(session: Session, cut: dict[str, Any], optimized: dict[int, Any]) -> Iterator[str]:
+    """Of the parameters that no gradient can reach, those whose values reach the loss all the same: cut off on the way.
+
+    Seen by shaking them, each part of the model by itself. An optimizer has to hold them: what is neither reached nor
+    optimized was left alone on purpose.
+    """
+    parts: dict[str, dict[str, Any]] = {}
+    for name, one in cut.items():
+        if id(one) in optimized:
+            parts.setdefault(name.rpartition(".")[0], {})[name] = one
+    groups = list(parts.values())
+    if len(groups) > _GROUPS:
+        groups = [{name: one for part in groups[at::_GROUPS] for name, one in part.items()} for at in range(_GROUPS)]
+    for group in groups:
+        if _matters(session, group):
+            yield from group
+
+
+def _matters(session: Session, parameters: dict[str, Any]) -> bool:
+    """Whether the loss is another one when these have other values."""
+    import torch
+
+    before = [one.detach().clone() for one in parameters.values()]
+    numbers = torch.Generator().manual_seed(0)
+    try:
+        for one in parameters.values():
+            noise = torch.randn(one.shape, generator=numbers).to(one.device, one.dtype)
+            one.data.copy_(one.detach() * 1.5 + noise * (float(one.detach().float().abs().mean()) + 0.01))
+        with contextlib.suppress(Exception):
+            now = [float(one.detach().float().mean()) for one in session.run().losses]
+            then = [float(one.detach().float().mean()) for one in session.first.losses]
+            return any(math.isfinite(b) and not math.isclose(a, b, rel_tol=1e-6) for a, b in zip(now, then))
+        return False
+    finally:
+        for one, values in zip(parameters.values(), before):
+            one.data.copy_(values)
+
+
+def _twins(named: dict[str, Any], graph: Iterable[int]) -> Iterator[str]:
+    """Parameters that no loss reaches, with the values of one that it does, and of its name but for one part of it, or
+    behind another prefix (`target.0.weight` of `online.0.weight`, `ema.module.0.weight`): a teacher, an average.
+    """
+    reached = set(graph)
+    trained = {name: one for name, one in named.items() if one.requires_grad and id(one) in reached}
     for name, one in named.items():
-        if one.requires_grad:
-            trained.setdefault((name.partition(".")[2], shape(one)), set()).add(name.partition(".")[0])
-    for name, one in named.items():
-        top, _, rest = name.partition(".")
-        if not one.requires_grad and trained.get((rest, shape(one)), set()) - {top}:
-            yield name
+        if not one.requires_grad or id(one) not in reached:
+            others = (two for other, two in trained.items() if two.shape == one.shape and _alike(name, other))
+            if any(bool((one.detach() == two.detach().to(one.device)).all()) for two in others):
+                yield name
+
+
+def _alike(name: str, other: str) -> bool:
+    one, two = name.split("."), other.split(".")
+    differing = [(a, b) for a, b in zip(one, two) if a != b]
+    if len(one) == len(two):
+        return len(differing) == 1 and not differing[0][0].isdigit()
+    return len(two) > 1 and one[-len(two) + 1 :] == two[1:]

@@ -194,7 +194,9 @@ class Optimizer:
 
     def _note(self, sums: list[list[float]], final: float, gradient: float) -> None:
         moved, before, grads, along, shrink, pull = sums
-        used = [i for i in self.matrices if before[i] > 0 and grads[i] > 0]
+        # What starts at 0 (a head, an adapter) grows by any factor.
+        self.matrices = [i for i in self.matrices if before[i] > 0]
+        used = [i for i in self.matrices if grads[i] > 0]
         self.ratios.append(_median([math.sqrt(moved[i] / before[i]) for i in used]))
         self.along.append(_cosine(sum(along), sum(moved), sum(grads)))
         self.shrink.append(-_median([_cosine(shrink[i], moved[i], before[i]) for i in used]))
@@ -279,7 +281,7 @@ def _flat(tensor: Any) -> Any:
 
 
 def _stride(tensor: Any) -> int:
-    return max(1, -(-tensor.numel() // _SAMPLE))
+    return max(1, -(-int(tensor.numel()) // _SAMPLE))
 
 
 def _zeros(parameter: Any) -> Any:
