@@ -3,7 +3,6 @@
 from functools import wraps
 
 import torch
-from lightning.pytorch import LightningDataModule
 from torch import nn
 from torch.utils.data import DataLoader, Dataset, RandomSampler
 
@@ -59,7 +58,7 @@ def each_activation(module, make):
 
 def reloaded(task, change):
     """Puts `change(loader)` between the training's own loader and whoever asks for it."""
-    if isinstance(task.data, LightningDataModule):
+    if hasattr(task.data, "train_dataloader"):
         graft(task.data, train_dataloader=lambda old, self: change(old()))
     else:
         task.data = change(task.data)

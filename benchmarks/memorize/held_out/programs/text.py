@@ -148,7 +148,7 @@ def char_gpt(knobs):
     fresh(knobs)
     dataset = CharDataset(24)
     kind = LitGPTOutside if knobs.refactored else LitGPT
-    chosen = hyper(knobs, 3e-3, sgd=0.5, optimizer="adamw")
+    chosen = hyper(knobs, 3e-3, sgd=0.2, optimizer="adamw")
     module = kind(dataset.vocab_size, n_embd=wide(knobs, 32), dropout=knobs.dropout, **chosen)
     loader = DataLoader(dataset, batch_size=many(knobs, 8), shuffle=True)
     return Task(module=module, data=loader, trainer=trainer(knobs))
