@@ -1,6 +1,6 @@
 """Healthy trainings over the families that make naive tests cry wolf; thresholds may be tuned on them."""
 
-from . import contrastive, generative, images, language, science, sequences, tabular
+from . import contrastive, generative, habits, images, language, science, sequences, tabular
 
 PROGRAMS = (
     *tabular.PROGRAMS,
@@ -10,4 +10,5 @@ PROGRAMS = (
     *language.PROGRAMS,
     *sequences.PROGRAMS,
     *science.PROGRAMS,
+    *habits.PROGRAMS,
 )

@@ -136,7 +136,7 @@ def reversals(count=800, length=5):
 
 
 @cache
-def series(past=24, future=4, count=1200):
+def series(past=16, future=4, count=1200):
     """Windows of two waves with noise: what was (count, past) and what came (count, future)."""
     draw = torch.Generator().manual_seed(12)
     t = torch.arange(count + past + future) * 0.3
@@ -208,3 +208,11 @@ def picture():
     places = torch.cartesian_prod(side, side)
     down, across = places.T * 6.28
     return places, (torch.sin(3 * down) * torch.cos(5 * across) + 0.3 * torch.sin(8 * (down + across)))[:, None]
+
+
+@cache
+def counts(count=1000):
+    """Features (count, 5) and how often something happened (count,), at a rate that follows from them."""
+    draw = torch.Generator().manual_seed(17)
+    x = torch.randn(count, 5, generator=draw)
+    return x, torch.poisson(torch.exp(0.6 * x[:, 0] - 0.5 * x[:, 1] * x[:, 2] + 1), generator=draw)

@@ -134,7 +134,7 @@ class LitGPTRewritten(LitGPT):
 @seeded
 def char_gpt(knobs):
     net = GPT(text()[1], hidden(knobs, 32), knobs.dropout)
-    module = (LitGPTRewritten if knobs.refactored else LitGPT)(net, recipe(knobs, 5e-3, optimizer="adamw", sgd=0.3))
+    module = (LitGPTRewritten if knobs.refactored else LitGPT)(net, recipe(knobs, 5e-3, optimizer="adamw", sgd=0.1))
     return Task(module=module, data=TextData(rows(knobs, 16)), trainer=arguments(knobs))
 
 
@@ -214,7 +214,7 @@ class LitMaskedRewritten(LitMasked):
 def masked_lm(knobs):
     vocabulary = text()[1] + 1
     net = GPT(vocabulary, hidden(knobs, 32), knobs.dropout, causal=False)
-    module = (LitMaskedRewritten if knobs.refactored else LitMasked)(net, recipe(knobs, 5e-3, sgd=0.3))
+    module = (LitMaskedRewritten if knobs.refactored else LitMasked)(net, recipe(knobs, 5e-3, sgd=0.05))
     return Task(module=module, data=MaskedData(rows(knobs, 16)), trainer=arguments(knobs))
 
 
