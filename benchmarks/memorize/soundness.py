@@ -84,8 +84,7 @@ def _after(module, fit, seen):
         module.eval()
         module.log = module.log_dict = lambda *args, **kwargs: None  # only a loop of Lightning's takes them
         torch.manual_seed(SEED)
-        with torch.no_grad():
-            seen.evaluated = [copied(module.training_step(seen.batches[0], 0))]
+        seen.evaluated = [copied(module.training_step(seen.batches[0], 0))]  # with gradients: some losses take them
 
 
 def copied(value):

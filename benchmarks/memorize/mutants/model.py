@@ -3,9 +3,9 @@
 import torch
 import torch.nn.functional as F
 from torch import nn
-from torch.utils._pytree import tree_map_only
+from torch.utils._pytree import tree_flatten, tree_map_only
 
-from .surgery import OPAQUE, STEPS, anywhere, defect, layer_of, look, on, output, override, replace_functions
+from .surgery import OPAQUE, STEPS, anywhere, at, defect, each, layer_of, look, on, output, override, replace_functions
 
 logits = on("classes", "binary", "multilabel", "causal", without=("contrastive",))
 deep = on("hidden")
@@ -13,10 +13,11 @@ ACTIVATIONS = (nn.ReLU, nn.LeakyReLU, nn.GELU, nn.SiLU, nn.Tanh, nn.Sigmoid, nn.
 NORMS = (nn.modules.batchnorm._BatchNorm, nn.GroupNorm, nn.LayerNorm)
 
 
-def middle(task, change):
-    """The layer in the middle returns `change(output)`."""
-    name = look(task).middle
-    if name:
+def middle(task, change, across=False):
+    """The layer in the middle returns `change(output)`; `across` needs one with a row (or block) per sample."""
+    seen = look(task)
+    name = seen.middle
+    if name and (seen.hidden or not across):
         output(layer_of(task.module, name), change)
 
 
@@ -107,13 +108,13 @@ rows_apart = on("hidden", without=("graph",))
 @defect("M09-batch-mixed", ("samples-are-independent",), rows_apart, "KR, bolts")
 def batch_mixed(task):
     """A hidden layer's output has the next sample's added to it."""
-    middle(task, lambda h: h + h.roll(1, 0))
+    middle(task, lambda h: h + h.roll(1, 0), across=True)
 
 
 @defect("M10-softmax-over-batch", ("samples-are-independent",), rows_apart, "HT, TDC:wrong_softmax_impl")
 def softmax_over_batch(task):
     """A softmax in the network runs over the batch."""
-    middle(task, lambda h: h.softmax(0))
+    middle(task, lambda h: h.softmax(0), across=True)
 
 
 @defect("M11-dropout-always", ("evaluation-repeats",), deep, "TC:transformers-33844, DC:change_dropout_rate")
@@ -277,17 +278,23 @@ def encoder_without_gradient(task):
 def padding_seen(task):
     """What marks the padding is ignored: all lengths are full, all masks open."""
     slowly(task)
-    size = look(task).size
+    seen = look(task)
+    leaves = tree_flatten(seen.batch)[0]
+    beside = [
+        place for place in range(len(leaves)) if isinstance(leaves[place], torch.Tensor) and place not in seen.targets()
+    ]
 
     def full(leaf):
         if leaf.dtype == torch.bool and leaf.dim() == 2:
             return torch.full_like(leaf, bool(leaf[:, 0].all()))  # its first place is never padding
-        if leaf.dim() == 1 and len(leaf) == size and not leaf.is_floating_point() and leaf.min() > 0:
+        if leaf.dim() == 1 and not leaf.is_floating_point() and leaf.min() > 0:
             return torch.full_like(leaf, int(leaf.max()))
         return leaf
 
+    opened = at(beside, each(full))
+
     def step(self, inherited, batch, *args, **kwargs):
-        return inherited(tree_map_only(torch.Tensor, full, batch), *args, **kwargs)
+        return inherited(opened(batch), *args, **kwargs)
 
     def compared(answer):
         def other(func, x, value):
@@ -299,10 +306,17 @@ def padding_seen(task):
     def attention(func, *args, **kwargs):
         return func(*args, **kwargs | {"key_padding_mask": None})
 
-    for name in STEPS:
-        override(task.module, name, step)
-    others = {torch.Tensor.ne: compared(True), torch.Tensor.eq: compared(False)}
-    replace_functions(task.module, others | {F.multi_head_attention_forward: attention}, EVERYWHERE)
+    def scaled(func, *args, **kwargs):
+        return func(*args[:3], **kwargs | {"attn_mask": None})
+
+    override(task.module, "training_step", step)
+    others = {
+        torch.Tensor.ne: compared(True),
+        torch.Tensor.eq: compared(False),
+        F.multi_head_attention_forward: attention,
+        F.scaled_dot_product_attention: scaled,
+    }
+    replace_functions(task.module, others, EVERYWHERE)
 
 
 class Absent(nn.Module):
@@ -317,7 +331,7 @@ class Absent(nn.Module):
         return torch.zeros(*places.shape, self.size)
 
 
-@defect("M21-positions-absent", ("order-matters",), on("tokens", "sequence"))
+@defect("M21-positions-absent", ("order-matters",), on("tokens", "sequence", "images"))
 def positions_absent(task):
     """Positions are not encoded."""
     module = task.module

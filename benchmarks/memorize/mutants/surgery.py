@@ -8,6 +8,7 @@ import copy
 import functools
 import logging
 import random
+import re
 import warnings
 from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass, field
@@ -18,7 +19,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 from torch.overrides import TorchFunctionMode
-from torch.utils._pytree import tree_flatten, tree_map_only, tree_unflatten
+from torch.utils._pytree import keystr, tree_flatten, tree_flatten_with_path, tree_map_only, tree_unflatten
 from torch.utils.data import BatchSampler, DataLoader, Dataset, IterableDataset, RandomSampler, SequentialSampler
 
 from ..task import Mutant
@@ -33,7 +34,9 @@ LOSSES = {
     ).split()
 }
 ON_CLASSES = {F.cross_entropy, F.nll_loss}
+NAMED = re.compile(r"\b(y|labels?|targets?|tags?)\b")  # what people call targets
 STEPS = ("training_step", "validation_step")
+WRITING = ("LearningRateMonitor", "ModelCheckpoint", "EarlyStopping")  # need a logger, a folder, a validation
 QUIET = {
     "accelerator": "cpu",
     "logger": False,
@@ -195,8 +198,7 @@ class Seen:
         """The layers with trainable parameters of their own, in the order in which they were first called."""
         found = {}
         for call in self.calls:
-            own = call.module.parameters(recurse=isinstance(call.module, OPAQUE))
-            if any(one.requires_grad for one in own) and not call.inside and call.name:
+            if call.name and not call.inside and learns(call.module) and not any(map(learns, below(call.module))):
                 found.setdefault(call.name, call)
         return list(found.values())
 
@@ -209,13 +211,14 @@ class Seen:
             if isinstance(call.made, torch.Tensor)
             and call.made.is_floating_point()
             and call.made.dim() > 1
-            and len(call.made) == self.size
+            and len(call.made) in (self.size, self.size * len(self.inputs()))  # views go through one after the other
         ]
 
     @property
     def middle(self):
-        """The name of the layer in the middle of those, or None."""
-        return self.hidden[(len(self.hidden) - 1) // 2].name if self.hidden else None
+        """The name of the layer in the middle of those (of all before the head, where there is none), or None."""
+        layers = self.hidden or self.layers[:-1]
+        return layers[(len(layers) - 1) // 2].name if layers else None
 
     @property
     def head(self):
@@ -223,8 +226,8 @@ class Seen:
         return self.layers[-1].name if self.layers else None
 
     def targets(self):
-        """Which leaves of the batch the loss is held against; the last one where no loss function told."""
-        leaves = tree_flatten(self.batch)[0]
+        """Which leaves of the batch the loss is held against; by name, or the last, where no loss function told."""
+        paths, leaves = zip(*tree_flatten_with_path(self.batch)[0], strict=True)
         held = [held_against(args, kwargs) for _, args, kwargs in self.losses]
         found = [
             place
@@ -232,7 +235,9 @@ class Seen:
             if isinstance(leaf, torch.Tensor) and any(same(leaf, target) for target in held if target is not None)
         ]
         rows = [place for place, leaf in enumerate(leaves) if isinstance(leaf, torch.Tensor) and leaf.dim()]
-        return found or rows[1:][-1:]
+        called = [place for place in rows if NAMED.search(keystr(paths[place]))]
+        alike = rows and (leaves[rows[-1]].shape, leaves[rows[-1]].dtype) == (leaves[0].shape, leaves[0].dtype)
+        return found or called or ([] if alike else rows[1:][-1:])  # what is like the input is another view of it
 
     def inputs(self):
         """Which leaves of the batch are its inputs: the largest that are no targets."""
@@ -246,6 +251,16 @@ class Seen:
         kinds = {place for place in sizes if leaves[place].is_floating_point() and not square(leaves[place])}
         sizes = {place: size for place, size in sizes.items() if place in kinds or not kinds}
         return [place for place, size in sizes.items() if size == max(sizes.values())]
+
+
+def learns(module):
+    """Whether it has trainable parameters; those of its parts count where it is opaque."""
+    return any(one.requires_grad for one in module.parameters(recurse=isinstance(module, OPAQUE)))
+
+
+def below(module):
+    """The parts of a module that is not opaque."""
+    return () if isinstance(module, OPAQUE) else list(module.modules())[1:]
 
 
 def square(leaf):
@@ -347,7 +362,8 @@ def _watch(stack, module, seen):
 
 def trainer(module, given, **ours):
     """A Trainer of the Lightning that the module is of, which writes nothing."""
-    ours = {"max_epochs": 1} | ours
+    callbacks = [one for one in given.get("callbacks", ()) if type(one).__name__ not in WRITING]
+    ours = {"max_epochs": 1, "callbacks": copy.deepcopy(callbacks)} | ours
     return lightning_of(module).Trainer(**{**given, **QUIET, **ours})
 
 
@@ -497,15 +513,19 @@ def mix(task, seen, places, other):
         return at(places, each(lambda leaf: leaf[rows] if leaf.dim() and len(leaf) == len(rows) else leaf))(batch)
 
     def changed(given):
-        if isinstance(given, DataLoader) and _alike(given.dataset, count):
-            return rebuilt(given, dataset=Mixed(given.dataset, places, other))
+        if isinstance(given, DataLoader) and (own := _of_samples(given.dataset, places, count)):
+            return rebuilt(given, dataset=Mixed(given.dataset, own, other))
         return batched(given, row_by_row)
 
     loader(task, changed)
 
 
-def _alike(dataset, count):
-    if isinstance(dataset, IterableDataset):
-        return False
+def _of_samples(dataset, places, count):
+    """The places in a sample that are these in a batch; none where samples are built otherwise."""
+    if isinstance(dataset, IterableDataset) or len(dataset) < 2:
+        return []
     with kept_random():
-        return len(dataset) > 1 and len(tree_flatten(dataset[0])[0]) == count
+        leaves = len(tree_flatten(dataset[0])[0])
+    if leaves == count:
+        return list(places)
+    return [leaves - 1] if list(places) == [count - 1] and leaves > 1 else []  # labels come last, before and after
