@@ -15,7 +15,8 @@ class Output:
     """A tensor that the model computed: what a loss function was given, or what an outermost module returned."""
 
     def __init__(self, name: str, value: Any, call: Any = None) -> None:
-        self.name, self.value, self.call = name, value, call
+        self.name, self.graph, self.call = name, value, call
+        self.value = value.detach().float()
 
     @property
     def where(self) -> tuple[str, int]:
@@ -42,10 +43,11 @@ class Changes:
             raise Untold("neither a loss function of torch's nor an output of a module was seen")
         self.held = [one for one in self.base if one.call is not None] or self.base
         tensors = session.tensors()
-        self.tensors = {
-            path: one for path, one in tensors.items() if one.dim() and one.layout.__str__() == "torch.strided"
-        }
-        self.inputs = {path: one for path, one in self.tensors.items() if INPUT in self.roles[path] and _varies(one)}
+        self.tensors = {path: one for path, one in tensors.items() if one.dim() and str(one.layout) == "torch.strided"}
+        inputs = {path for path in self.tensors if INPUT in self.roles[path]}
+        if not inputs:  # what is given to the model was made of its target: denoising
+            inputs = {path for path, one in self.tensors.items() if one.dim() > 1 and one.is_floating_point()}
+        self.inputs = {path: one for path, one in self.tensors.items() if path in inputs and _varies(one)}
         self.generator = _generator(session)
 
     @property
@@ -87,14 +89,13 @@ class Changes:
 
 def outputs(done: Pass) -> list[Output]:
     """What loss functions were given, then what outermost modules returned; only what depends on a parameter."""
-    found = [Output(call.name, call.given["input"], call) for call in done.calls if "input" in call.given]
-    found += [Output(name, one) for name, one in done.outputs]
-    kept = []
-    for one in found:
-        if one.value.requires_grad and one.value.is_floating_point() and one.value.numel():
-            one.value = one.value.detach().float()
-            kept.append(one)
-    return kept
+    found: list[Any] = [(call.name, call.given["input"], call) for call in done.calls if "input" in call.given]
+    found += [(name, one, None) for name, one in done.outputs]
+    return [
+        Output(name, one, call)
+        for name, one, call in found
+        if one.requires_grad and one.is_floating_point() and one.numel()
+    ]
 
 
 def spread(one: Any) -> float:

@@ -7,6 +7,7 @@ from typing import Any
 
 from . import frames
 from .changes import Changes, Output, noisy, spread
+from .parameters import leaves_of
 from .roles import TARGET
 from .session import Pass, Session, Untold
 from .tokens import future, order, padding
@@ -57,49 +58,67 @@ def leak(changes: Changes) -> dict[str, Any]:
     if not changed:
         raise Untold("no input has one row per sample")
     done = changes.run(changed)
-    for (_, one), (_, other) in zip(changes.first.inputs, done.inputs):
-        if (
-            one.shape == other.shape
-            and one.is_floating_point()
-            and _others(size, (one - other).abs() / spread(one)) > 0
-        ):
-            if not _plain(changes):  # a mixup: look at what the model itself does
-                done = _behind(changes, size)
-            break
-    moved = [(one, _others(size, far)) for one, far in changes.moved(done) if not _pairs(one.value, size)]
-    if not moved:
+    mixed = _mixed(changes, done, size) and not _plain(changes)  # a mixup: look at what the model itself does
+    found = [] if mixed else [(one, far) for one, far in _moved(changes, done, size) if not far <= _LEAK]
+    supervised = [one for one, _ in found if one.call is not None and _is_target(changes, one)]
+    if not found:
+        found = [pair for pair in _moved(changes, _behind(changes, size), size) if pair[0].call is None]
+    if not found:
         raise Untold("no output has one row per sample")
-    held = [pair for pair in moved if pair[0].call is not None and not pair[1] <= _LEAK]
-    one, far = held[0] if held else max(moved, key=lambda pair: pair[1])
-    supervised = one.call is not None and _is_target(changes, one)
-    return {
-        "output": one.name,
-        "far": far,
-        "supervised": supervised and certain and not _by_batch(changes),
-        "where": one.where,
-    }
+    one, far = next((pair for pair in found if pair[0] in supervised), max(found, key=lambda pair: pair[1]))
+    sure = bool(supervised) and certain and not _by_batch(changes)
+    return {"output": one.name, "far": far, "supervised": sure, "where": one.where}
+
+
+def _moved(changes: Changes, done: Pass, size: int) -> list[tuple[Output, float]]:
+    """How far other samples' rows moved in each output that has rows of samples."""
+    found = [(one, far) for one, far in changes.moved(done) if any(True for _ in _rows(far, size))]
+    pairs = {one.value.shape for one, _ in found if one.call is not None and _is_pairs(changes, one, size)}
+    return [(one, _others(size, far)) for one, far in found if one.value.shape not in pairs]
+
+
+def _mixed(changes: Changes, done: Pass, size: int) -> bool:
+    """Whether the first thing that a module is given, of what moved, has other samples in it already."""
+    for (_, one), (_, other) in zip(changes.first.inputs, done.inputs):
+        if one.shape == other.shape and one.is_floating_point() and not one.equal(other):
+            return not _others(size, (one - other).abs() / spread(one)) <= 0
+    return False
 
 
 def _behind(changes: Changes, size: int) -> Pass:
-    """A pass in which the first sample is another one only for the module that is given the inputs."""
-    name, one = changes.first.inputs[0]
-    axis = _axis(one.shape, size)
-    if axis is None or not one.is_floating_point():
-        raise Untold("samples are mixed before the model (mixup?)")
+    """A pass in which the first sample is another one only for outermost modules, whatever they are given."""
+    import torch
+
+    inside: list[Any] = []
 
     def enter(layer: Any, args: Any) -> Any:
-        if not args or args[0].shape != one.shape:
+        inside.append(layer)
+        if len(inside) > 1:
             return None
-        changed = args[0].clone()
-        first = changed.select(axis, 0)
-        first.add_(spread(one) * changes.noise(first))
-        return (changed, *args[1:])
+        return tuple(_other_first(changes, one, size) if isinstance(one, torch.Tensor) else one for one in args)
 
-    hook = changes.session.module.get_submodule(name).register_forward_pre_hook(enter)
+    def leave(layer: Any, args: Any, output: Any) -> None:
+        inside.pop()
+
+    hooks = []
+    for name, one in changes.session.module.named_modules():
+        if name and any(True for _ in one.parameters()):
+            hooks += [one.register_forward_pre_hook(enter), one.register_forward_hook(leave, always_call=True)]
     try:
         return changes.run({})
     finally:
-        hook.remove()
+        for hook in hooks:
+            hook.remove()
+
+
+def _other_first(changes: Changes, one: Any, size: int) -> Any:
+    axis = _axis(one.shape, size)
+    if axis is None or not noisy(one.detach()):
+        return one
+    changed = one.clone()
+    first = changed.select(axis, 0)
+    first.add_(spread(one.detach()) * changes.noise(first))
+    return changed
 
 
 def samples(changes: Changes) -> tuple[int, bool]:
@@ -134,27 +153,27 @@ def _without_one(changes: Changes, size: int) -> Iterator[tuple[str, Any]]:
 
 def _others(size: int, far: Any) -> float:
     """The furthest that any other sample's numbers moved, where rows are read as samples in the way that says least."""
-    found = [
-        float(one.movedim(axis, 0)[1:].max())
-        for one in _layouts(far, size)
-        for axis in (0, 1)
-        if one.dim() > axis and one.shape[axis] == size
-    ]
-    return min(found, default=0.0)
+    return min((float(one[1:].max()) for one in _rows(far, size)), default=0.0)
 
 
-def _layouts(far: Any, size: int) -> Iterator[Any]:
-    """As it is, and with a first axis of samples times positions taken apart."""
-    yield far
+def _rows(far: Any, size: int) -> Iterator[Any]:
+    """Each way to read it as one row per sample: by its first or second axis, or by its first one taken apart into
+    samples and positions.
+    """
     rows = far.shape[0] if far.dim() else 0
+    ways = [far]
     if rows > size and rows % size == 0:
-        yield far.reshape(size, rows // size, -1)
-        yield far.reshape(rows // size, size, -1)
+        ways += [far.reshape(size, rows // size, -1), far.reshape(rows // size, size, -1)]
+    for one in ways:
+        yield from (one.movedim(axis, 0) for axis in (0, 1) if one.dim() > axis and one.shape[axis] == size)
 
 
-def _pairs(one: Any, size: int) -> bool:
-    """Whether it holds each sample against each: similarities, distances."""
-    return bool(one.dim() == 2 and one.shape[0] % size == 0 and one.shape[1] % size == 0)
+def _is_pairs(changes: Changes, one: Output, size: int) -> bool:
+    """Whether each sample is held against each: similarities, whose target is their number."""
+    shape, target = one.value.shape, one.call.given.get("target")
+    if len(shape) != 2 or shape[0] % size or shape[1] % size or getattr(target, "shape", None) == shape:
+        return False
+    return not _is_target(changes, one)
 
 
 def _plain(changes: Changes) -> bool:
@@ -240,17 +259,15 @@ def linear(changes: Changes) -> dict[str, Any]:
     b = {path: one.roll(1, 0) + 3 * spread(one.float()) * changes.noise(one) for path, one in a.items()}
     middle = {path: (one + b[path]) / 2 for path, one in a.items()}
     far, half = changes.run(b), changes.run(middle)
-    matrices = sum(one.dim() > 1 and one.requires_grad for one in changes.session.module.parameters())
-    if matrices < 2:
-        raise Untold("it has one matrix of weights")
     found = []
     for one, (_, away), (_, bent) in zip(changes.base, _differences(changes, far), _differences(changes, half)):
         way = float(torch.linalg.vector_norm(away))
-        if way > _MOVED * float(torch.linalg.vector_norm(one.value)) and one.call is None:
-            found.append((one.name, float(torch.linalg.vector_norm(away - 2 * bent)) / way))
+        matrices = sum(leaf.dim() > 1 for leaf in leaves_of([one.graph]))
+        if one.call is None and matrices > 1 and way > _MOVED * float(torch.linalg.vector_norm(one.value)):
+            found.append((float(torch.linalg.vector_norm(away - 2 * bent)) / way, one.name, matrices))
     if not found:
-        raise Untold("no module's output follows its inputs")
-    name, bend = found[-1]
+        raise Untold("no module's output follows its inputs by two matrices of weights")
+    bend, name, matrices = min(found)
     return {"output": name, "bend": bend, "matrices": matrices}
 
 

@@ -17,10 +17,10 @@ FIRST: dict[str, Any] = {
     "parameters": parameters,
     "modes": modes,
     "units": units,
-    "forward": purity,
 }  # before the first step
 MOVED: dict[str, Any] = {
     "units_moved": units,
+    "forward": purity,
     "dependence": dependence,
 }  # after the first few steps: a head that starts at zero shows nothing before
 LAST: dict[str, Any] = {"after": after}  # once it has memorized, or cannot
