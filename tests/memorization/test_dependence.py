@@ -1,0 +1,87 @@
+"""The checks of dependence, on evidence: sound, and with one thing broken."""
+
+import msgspec
+import pytest
+
+from backburn.memorization import dependence
+from backburn.memorization.dependence import Ahead, Dependence, Leak, Linear, Order, Padding, Use
+
+from .evidence import found, reference, seen, skipped
+
+HERE = ("/x/train.py", 41)
+SOUND = Dependence(
+    leak=Leak(output="cross_entropy", far=0.0, supervised=True, where=HERE),
+    use=Use(used=("batch['ids']", "batch['mask']"), supervised=True),
+    future=Ahead(far=0.0, position=8, length=16, where=HERE),
+    padding=Padding(far=0.0, mask="batch['mask']", given=True),
+    linear=Linear(output="net", bend=0.2, matrices=3),
+    order=Order(unmoved=False),
+    step=HERE,
+)
+
+
+def judged(reviewed=None, **change):
+    against = reference(dependence, seen(dependence=reviewed)) if reviewed is not None else None
+    broken = msgspec.structs.replace(SOUND, **change)
+    return found(dependence.CHECKS, seen(dependence=broken, reference=against))
+
+
+MIXED = {"leak": Leak(output="cross_entropy", far=0.3, supervised=True, where=HERE)}
+NAN = {"leak": Leak(output="cross_entropy", far=float("nan"), supervised=True, where=HERE)}
+STATISTICS = {"leak": Leak(output="critic", far=0.3)}
+BLIND = {"use": Use(ignored=("batch['ids']",), all=True, supervised=True)}
+DUMMY = {"use": Use(ignored=("batch[0]",), all=True)}
+HALF_BLIND = {"use": Use(used=("batch['ids']",), ignored=("batch['mask']",), supervised=True)}
+AHEAD = {"future": Ahead(far=0.01, position=8, length=16, where=HERE)}
+ENCODED = {"future": Ahead(far=0.01, position=8, length=16, ways=2, where=HERE)}
+PADDED = {"padding": Padding(far=0.2, mask="batch['mask']", given=True)}
+FLAT = {"linear": Linear(output="net", bend=1e-7, matrices=3)}
+BAG = {"order": Order(unmoved=True)}
+LONGER = {"padding": Padding(far=0.2, mask="batch['ids']", value=0)}
+
+
+@pytest.mark.parametrize(
+    "change, check, level",
+    [
+        (MIXED, "samples-are-independent", "error"),
+        (NAN, "samples-are-independent", "error"),
+        (STATISTICS, "samples-are-independent", "warning"),
+        (BLIND, "inputs-are-used", "error"),
+        (DUMMY, "inputs-are-used", "warning"),
+        (HALF_BLIND, "inputs-are-used", "warning"),
+        (AHEAD, "future-is-hidden", "error"),
+        (ENCODED, "future-is-hidden", "warning"),
+        (PADDED, "padding-is-ignored", "warning"),
+        (FLAT, "model-is-nonlinear", "warning"),
+        (BAG, "order-matters", "warning"),
+    ],
+)
+def test_one_broken_thing_is_found_by_one_check(change, check, level):
+    ((name, (finding,)),) = judged(**change).items()
+    assert (name, finding.level.value, finding.line) == (check, level, 41)
+    assert finding.hint
+    ((name, (finding,)),) = judged(reviewed=SOUND, **change).items()
+    assert (name, finding.level.value) == (check, "error")
+
+
+def test_a_sound_one_is_silent():
+    assert judged() == judged(reviewed=SOUND) == {}
+    assert judged(**LONGER) == {}  # a mean over all positions: only what was otherwise is known to be wrong
+    assert list(judged(reviewed=SOUND, **LONGER)) == ["padding-is-ignored"]
+
+
+@pytest.mark.parametrize("change", [STATISTICS, DUMMY, ENCODED, PADDED, FLAT, BAG])
+def test_what_was_reviewed_is_a_notice(change):
+    ((_, (finding,)),) = judged(reviewed=msgspec.structs.replace(SOUND, **change), **change).items()
+    assert finding.level.value == "notice"
+
+
+def test_an_input_that_is_no_longer_used_is_named():
+    (finding,) = judged(reviewed=SOUND, **HALF_BLIND)["inputs-are-used"]
+    assert finding.message == "the outputs no longer follow batch['mask'], as they did when it was reviewed"
+
+
+def test_what_was_not_seen_is_skipped_with_the_reason():
+    told = Dependence(untold={"leak": "its samples are a graph's"})
+    reasons = skipped(dependence.CHECKS, seen(dependence=told))
+    assert reasons["samples-are-independent"] == "its samples are a graph's" and len(reasons) == 6
