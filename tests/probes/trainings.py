@@ -5,7 +5,7 @@ import math
 import lightning.pytorch as pl
 import torch
 import torch.nn.functional as F
-from lightning.pytorch.callbacks import Callback
+from lightning.pytorch.callbacks import Callback, EarlyStopping, ModelCheckpoint
 from torch import nn
 from torch.nn.functional import cross_entropy
 from torch.utils.checkpoint import checkpoint
@@ -56,9 +56,9 @@ def told(module, data=None, *, trainer=None, callbacks=(), ckpt_path=None, path,
     """Fit in this process with the probe given by hand; what it wrote, read as the stage reads it."""
     asked = channel.Asked("memorize", SETTINGS | {"scratch": str(path)} | settings, str(path / "probe.json"))
     given = {"accelerator": "cpu", "max_epochs": 5, "enable_progress_bar": False, "default_root_dir": path}
-    with probe.memorizing(asked):
-        made = pl.Trainer(**given | (trainer or {}), callbacks=[*callbacks, probe.callback(asked, "lightning.pytorch")])
-        made.fit(module, loader() if data is None else data, ckpt_path=ckpt_path)
+    own = callbacks(path / "checkpoints") if callable(callbacks) else callbacks
+    made = pl.Trainer(**given | (trainer or {}), callbacks=[*own, probe.callback(asked, "lightning.pytorch")])
+    made.fit(module, loader() if data is None else data, ckpt_path=ckpt_path)
     return evidence.load(path / "probe.json", memorize.Told)
 
 
@@ -144,6 +144,16 @@ class Stepped(Net):
         return [adam], [torch.optim.lr_scheduler.StepLR(adam, 2, 0.1)]
 
 
+class Validated(Net):
+    def validation_step(self, batch, batch_idx):
+        self.log("val_loss", self.loss(*batch))
+
+
+def watchers(path):
+    """What would end a fit at its first epoch, and write into `path`."""
+    return [EarlyStopping("val_loss", patience=0), ModelCheckpoint(path, monitor="val_loss", every_n_train_steps=1)]
+
+
 class OneCycle(Net):
     def configure_optimizers(self):
         adam = super().configure_optimizers()
@@ -178,11 +188,14 @@ class Manual(Net):
         loss = self.loss(*batch)
         self.manual_backward(loss)
         optimizer.step()
+        self.show(loss)
+
+    def show(self, loss):
         self.log("train_loss", loss)
 
 
 class Unlogged(Manual):
-    def log(self, *args, **given):
+    def show(self, loss):
         pass
 
 

@@ -6,6 +6,7 @@ import contextlib
 import functools
 import importlib
 import math
+import sys
 import time
 from typing import Any
 
@@ -61,9 +62,9 @@ class Memorizer:
         self.outside: Any = None
         self.logged: dict[str, Any] = {}
         self.steps = 0
-        self.again = 0  # the step of a third look
+        self.again = 0  # how many losses there are at a third look; fewer than steps where a step returned none
         self.has_floor = self.rivals = False
-        self.mark = self.lowest = -math.inf
+        self.mark, self.lowest = -math.inf, -sys.float_info.max
         self.running = int(self.settings["running"])
         vars(self).pop("on_before_optimizer_step", None)
 
@@ -115,7 +116,7 @@ class Memorizer:
             self.schedules.before_step(self.steps)
         if self.watched is not None:
             self.watched.before(self.steps)
-        if len(self.relations) < self.looks and (COMPILES_NOT or getattr(pl_module, "_compiler_ctx", None) is None):
+        if len(self.relations) < self.looks and not _is_compiled(pl_module):
             self._watch_step(pl_module)
 
     def on_before_optimizer_step(self, trainer: Any, pl_module: Any, optimizer: Any) -> None:
@@ -212,11 +213,11 @@ class Memorizer:
         return self.relations[-1]
 
     def _reason_to_stop(self) -> str:
-        if self.steps < _LOOKS:
-            return ""
         if self.rivals or not self.losses:
             return "seen" if self.steps >= _SEEN and not self._waiting else ""
-        if self.steps == _LOOKS or self.steps == self.again:
+        if len(self.losses) < _LOOKS:
+            return ""
+        if len(self.losses) in (_LOOKS, self.again):
             self._set_marks()
         # One comparison in most steps: of a small model's step, 5 % is 70 microseconds. NaN is below no mark.
         if self.lowest <= self.losses[-1] < math.inf and self.losses[-1] >= self.mark:
@@ -238,7 +239,7 @@ class Memorizer:
         first, low, now = self.losses[0], min(self.losses), self.losses[-1]
         if not self.has_floor and self.steps >= _EASY and first - low >= _FALLEN * max(abs(first), abs(low)):
             return "fallen"
-        if self.steps < max(_PATIENCE * int(self.settings["steps"]), _EASY):
+        if len(self.losses) < max(_PATIENCE * int(self.settings["steps"]), _EASY):
             return ""
         before, after = (sorted(part)[10] for part in (self.losses[-40:-20], self.losses[-20:]))
         gap = after - self.mark if self.has_floor else _FALLEN * abs(after)
@@ -251,8 +252,8 @@ class Memorizer:
     def _below(self) -> str:
         """Below the bound: look once more, as the bound itself may have fallen (targets that a teacher gives)."""
         if self.again:
-            return "verdict" if self.steps >= self.again else ""
-        self.looks, self.again = _LOOKS + 1, self.steps + 1
+            return "verdict" if len(self.losses) >= self.again else ""
+        self.looks, self.again = _LOOKS + 1, len(self.losses) + 1
         return ""
 
     def _set_marks(self) -> None:
@@ -267,7 +268,7 @@ class Memorizer:
             way = known.constant - floor  # it began where others end: it need only stay there
         self.has_floor = configured is not None or bound is not None
         self.mark = floor + threshold * way if way > 0 and self.has_floor else -math.inf
-        self.lowest = -math.inf if bound is None else bound - _TOLERANCE * abs(first - bound)
+        self.lowest = -sys.float_info.max if bound is None else bound - _TOLERANCE * abs(first - bound)
         if known and known.sign < 0:
             self.lowest = math.inf
 
@@ -321,6 +322,13 @@ class Memorizer:
             "bound": known.floor if known else None,
             "constant": known.constant if known else None,
         }
+
+
+def _is_compiled(pl_module: Any) -> bool:
+    """Whether its training_step runs compiled: no call can be seen there, and torch before 2.6 knows no stance."""
+    import torch
+
+    return getattr(pl_module, "_compiler_ctx", None) is not None and not hasattr(torch.compiler, "set_stance")
 
 
 def _planned(trainer: Any) -> float:
