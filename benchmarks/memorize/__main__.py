@@ -131,6 +131,8 @@ def stores(given):
 
 def selected(given):
     """The pairs and benign commits that were asked for, by lot."""
+    if not (given.only or given.mutant):
+        return list(plan.sample(given.part))[: QUICK if given.quick else None]
     items = [item for item in plan.everything(given.part) if not given.only or item.program.name in given.only]
     if given.mutant:
         items = [item for item in items if isinstance(item, plan.Pair) and item.mutant.name in given.mutant]

@@ -3,12 +3,14 @@
 import functools
 import hashlib
 import random
+from collections import Counter
 from dataclasses import asdict, dataclass
 
 from benchmarks.memorize.task import Knobs, Mutant, Program
 
 PARTS = ("tuning", "held_out")  # thresholds were looked for on the first alone
 BENIGN = {"tuning": 10, "held_out": 20}  # commits per program: more than 600 over all
+EACH = 12  # programs, by lot, that a mutant is put into in each part; by name it is put into all
 # One commit each, where a program answers to its knob.
 ALONE = (
     ("seed", 1),
@@ -77,6 +79,16 @@ def everything(part="all"):
     _single("mutant", [mutant.name for *_, own in both for mutant in own])
     items = sorted(_listed(both), key=lambda item: lot(item.name))
     return tuple(item for item in items if part in (item.part, "all"))
+
+
+def sample(part="all"):
+    """Of everything no more than EACH pairs of a mutant in a part: more programs tell less than more mutants do."""
+    seen = Counter()
+    for item in everything(part):
+        mutant = (item.part, item.mutant.name) if isinstance(item, Pair) else None
+        seen[mutant] += 1
+        if mutant is None or seen[mutant] <= EACH:
+            yield item
 
 
 def _parts(part):

@@ -56,13 +56,11 @@ def drawn(tool, item):
 
 @functools.cache
 def _sample(part, kind, many, programs):
-    items = [
-        item for item in plan.everything(part) if not programs or item.program.name in _classifiers(part, programs)
-    ]
+    items = [item for item in plan.sample(part) if not programs or item.program.name in _classifiers(part, programs)]
     return frozenset([item.name for item in items if type(item) is kind][:many])
 
 
 def _classifiers(part, many):
     """The first programs of a part, by lot, that tell classes apart."""
-    found = [item.program for item in plan.everything(part) if isinstance(item, plan.Benign)]
+    found = [item.program for item in plan.sample(part) if isinstance(item, plan.Benign)]
     return list(dict.fromkeys(program.name for program in found if "classes" in program.traits))[:many]

@@ -1,6 +1,9 @@
 """The rules that train and look at the loss, or at nothing: FSDL's, Lightning's overfit_batches and fast_dev_run."""
 
+import itertools
 import math
+from dataclasses import dataclass
+from typing import Any
 
 BAD = 1e30  # a score that no finite loss reaches
 STEPS = 300
@@ -37,10 +40,26 @@ def on_one_batch(data, many):
     import lightning.pytorch as pl
 
     if not isinstance(data, pl.LightningDataModule):
-        return [next(iter(data))] * many
+        return Again(next(iter(data)), many)
     loader = data.train_dataloader
-    data.train_dataloader = lambda: [next(iter(loader()))] * many
+    data.train_dataloader = lambda: Again(next(iter(loader())), many)
     return data
+
+
+@dataclass
+class Again:
+    """A loader of one batch, `many` times. (A list would be one loader for each of its elements.)"""
+
+    batch: Any
+    many: int
+
+    def __iter__(self):
+        """A pass over it."""
+        return itertools.repeat(self.batch, self.many)
+
+    def __len__(self):
+        """Batches in an epoch."""
+        return self.many
 
 
 def fit(task, data, *callbacks, **given):
