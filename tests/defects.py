@@ -206,7 +206,7 @@ DEFECTS = {
     ),
     "wrong sign": Defect(
         edits=((MODEL, "        return loss\n", "        return -loss\n"),),
-        shows={"memorize/loss-above-bound": "fail"},
+        shows={"memorize/loss-sign": "fail"},
     ),
     "an encoder without gradients": Defect(
         edits=((MODEL, "return self.layers(images)", "return self.layers[-1](self.layers[:-1](images).detach())"),),

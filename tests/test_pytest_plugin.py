@@ -71,8 +71,8 @@ def test_a_fail_has_the_report_as_its_text_and_no_traceback(project):
     done.assert_outcomes(failed=1)
     text = done.stdout.str()
     assert "✗ memorize: fail" in text
-    done.stdout.fnmatch_lines(["FAILED *::test_it - Failed: memorize/loss-above-bound [[]net]: *"])
-    assert "error: memorize/loss-above-bound [net]" in text and "minimised with the wrong sign" in text
+    done.stdout.fnmatch_lines(["FAILED *::test_it - Failed: memorize/loss-sign [[]net]: *"])
+    assert "error: memorize/loss-sign [net]" in text and "minimised with the wrong sign" in text
     assert "test_it.py:2" not in text and "pytest_plugin.py" not in text
 
 

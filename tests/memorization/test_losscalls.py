@@ -3,7 +3,7 @@ import pytest
 
 from backburn.errors import Skip
 from backburn.memorization import losscalls
-from backburn.memorization.losscalls import Call, LossCalls, Term, Unpaired
+from backburn.memorization.losscalls import Call, LossCalls, Pairing, Term, Unpaired
 from backburn.memorization.seen import Evidence, Told
 from backburn.references import Machine, Reference
 from backburn.report import Level, name_of
@@ -123,11 +123,6 @@ ERRORS = {
     "one class": (with_call(classes=1, input=(32, 1)), "loss-has-classes", "always 0"),
     "all ignored": (with_call(target=(32, 64), targets=2048, counted=3), "loss-counts-targets", "ignores 2045 of 2048"),
     "no shares": (with_call(name="binary_cross_entropy", no_shares=0.5), "loss-fits-targets", "no lower bound"),
-    "transposed": (
-        msgspec.structs.replace(SOUND, unpaired=(Unpaired(name="cross_entropy", where=("", 0), target=4, output=1),)),
-        "loss-pairs-outputs",
-        "row 4 of the targets moved, and row 1",
-    ),
     "not shifted": (with_call(shift=0, causal=True), "targets-are-shifted", "the very tokens"),
     "shifted twice": (with_call(shift=2, causal=True), "targets-are-shifted", "after next"),
     "the sign": (
@@ -253,6 +248,17 @@ def test_outputs_that_are_detached_from_a_loss_that_shrinks_weights():
 
 def test_a_first_loss_of_another_size():
     assert "the first loss is 44.8, and was 1.4" in changes(msgspec.structs.replace(SOUND, value=44.8))[0]
+
+
+def test_targets_of_another_sample():
+    wrong = Unpaired(name="cross_entropy", where=("lit.py", 41), target=4, output=1)
+    for unpaired, count in (((), 0), ((wrong,), 1)):
+        seen = evidence(SOUND)
+        seen = msgspec.structs.replace(
+            seen, told=msgspec.structs.replace(seen.told, pairing=Pairing(unpaired=unpaired))
+        )
+        said = [one.message for one in losscalls.loss_pairs_outputs(seen, None)]
+        assert len(said) == count and all("row 4 of the targets moved, and row 1" in one for one in said)
 
 
 def test_a_loss_that_was_reviewed_as_high_stays_silent():

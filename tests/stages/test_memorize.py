@@ -176,7 +176,8 @@ BROKEN = {
     "on-gpu": [],
     "batch-is-fixed": [{"batches": ("a", "b"), "differs": "batch[0]: float32 (2,)"}],
     "loss-is-finite": [{"losses": (1.0, float("nan"))}, {"losses": (1.0, float("inf"))}, {"losses": ()}],
-    "loss-above-bound": [{"losses": (1.0, -0.5)}, {"sign": -1}],
+    "loss-sign": [{"sign": -1}],
+    "loss-above-bound": [{"losses": (1.0, -0.5)}],
     "gradients-reach": [{"without_gradient": ("a.weight",)}, {"zero_gradient": ("a.weight",)}, {"trainable": 0}],
     "parameters-move": [{"unmoved": ("a.weight",)}],
     "loss-falls": [

@@ -106,6 +106,12 @@ class Unpaired(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     output: int
 
 
+class Pairing(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """After the first few steps: the calls whose targets are another sample's."""
+
+    unpaired: tuple[Unpaired, ...] = ()
+
+
 class LossCalls(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The loss of the first pass. `sign`: -1 where all of it is calls with a negative factor (`functions` spells them).
     `squeezed`: what a log_softmax got logits from; `spread`: a hand-written difference that broadcast; `size`: samples
@@ -122,7 +128,6 @@ class LossCalls(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     squeezed: str = ""
     spread: str = ""
     tied: bool = False
-    unpaired: tuple[Unpaired, ...] = ()
     step: Where = ("", 0)
 
     @property
@@ -342,8 +347,7 @@ def _are_ids(one: Call) -> bool:
 
 def loss_pairs_outputs(seen: Evidence, config: Any) -> Iterator[Finding]:
     """Row i of the outputs is held against row i of the targets."""
-    told = _told(seen)
-    for one in told.unpaired:
+    for one in seen.look("pairing", Pairing).unpaired:
         message = (
             f"{one.name} holds a sample's targets against another's outputs: with sample 1 changed, row {one.target} of"
             f" the targets moved, and row {one.output} of the outputs"
@@ -389,7 +393,7 @@ def loss_sign(seen: Evidence, config: Any) -> Iterator[Finding]:
     if terms and all(one.sign < 0 for one in terms):
         kinds = ", ".join(dict.fromkeys(_KINDS[one.kind] for one in terms))
         message = f"the loss ({told.value or 0:.4g}) falls as {kinds}: minimised with the wrong sign"
-        yield at(Finding(message=message, hint=_SIGN), where)
+        yield at(Finding(message=message, hint=_BY_HAND), where)
 
 
 def _ways(told: LossCalls, times: int = 1) -> list[str]:
@@ -397,7 +401,8 @@ def _ways(told: LossCalls, times: int = 1) -> list[str]:
     return sorted(f"{one.kind or 'other'}{'+' if one.way * times > 0 else '-'}" for one in told.terms if one.way)
 
 
-_SIGN = "Return the loss itself; an optimizer minimises. Of log-probabilities, that is -log p."
+_SIGN = "Return the loss itself; an optimizer minimises."
+_BY_HAND = "An optimizer minimises: of squares that is their mean, of probabilities the mean of -log p."
 _KINDS = {
     "classes": "the right class gets less likely",
     "binary": "the right answer gets less likely",

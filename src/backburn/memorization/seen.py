@@ -15,7 +15,7 @@ from .falling import Origin
 from .dependence import Dependence
 from .forward import Forward
 from .modes import Modes
-from .losscalls import LossCalls
+from .losscalls import LossCalls, Pairing
 from .optimizing import Optimizing
 from .parameters import Parameters
 from .units import Units
@@ -62,6 +62,7 @@ class Told(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     origin: Origin | None = None
     batch: Batch | None = None
     loss_calls: LossCalls | None = None
+    pairing: Pairing | None = None
     parameters: Parameters | None = None
     modes: Modes | None = None
     forward: Forward | None = None

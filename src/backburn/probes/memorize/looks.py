@@ -8,7 +8,7 @@ from __future__ import annotations
 import time
 from typing import Any
 
-from . import after, batch, dependence, lossfacts, modes, parameters, purity, units
+from . import after, batch, dependence, lossfacts, modes, pairing, parameters, purity, units
 from .session import Session, Untold
 
 FIRST: dict[str, Any] = {
@@ -20,6 +20,7 @@ FIRST: dict[str, Any] = {
 }  # before the first step
 MOVED: dict[str, Any] = {
     "units_moved": units,
+    "pairing": pairing,
     "forward": purity,
     "dependence": dependence,
 }  # after the first few steps: a head that starts at zero shows nothing before

@@ -1,6 +1,4 @@
-"""The loss call: what torch's loss functions were given, how the returned loss follows from them, and whether row i of
-the outputs is held against row i of the targets.
-"""
+"""The loss call: what torch's loss functions were given, and how the returned loss follows from them."""
 
 from __future__ import annotations
 
@@ -12,10 +10,9 @@ from ..floor import Call, Relation
 from . import frames, lossgraph
 from .session import Pass, Session, Untold
 
-_BY_CLASS = ("cross_entropy", "nll_loss")
+BY_CLASS = ("cross_entropy", "nll_loss")
 _BINARY = ("binary_cross_entropy", "binary_cross_entropy_with_logits")
 _SUM = 1e-3  # by which a row of probabilities may miss 1: float32 misses it by 1e-6, bfloat16 by 4e-3 at worst
-_PAIRS = 3  # samples that are swapped for another to see which rows move
 _ENOUGH = 0.95  # of tokens that agree
 
 
@@ -39,7 +36,6 @@ def look(session: Session) -> dict[str, Any]:
         "squeezed": next(filter(None, map(lossgraph.squeezed, first.losses)), ""),
         "spread": next(filter(None, map(lossgraph.spread, first.losses)), ""),
         "tied": _is_tied(session.module),
-        "unpaired": _unpaired(session),
         "step": frames.of(type(session.module).training_step),
     }
 
@@ -59,7 +55,7 @@ def _is_tied(module: Any) -> bool:
 def _call(session: Session, call: Call) -> dict[str, Any]:
     given, told = call.given, {"name": call.name, "where": call.where, "value": float(call.value.float().mean())}
     told["weight"], told["sign"] = _weight(session.first, call)
-    put, wanted = _tensors(call)
+    put, wanted = tensors(call)
     if put is None:
         return told
     told |= {"made_by": lossgraph.source(put), "trains": put.requires_grad, "reduction": given.get("reduction", "")}
@@ -68,14 +64,14 @@ def _call(session: Session, call: Call) -> dict[str, Any]:
     told |= {"low": float(put.min()), "high": float(put.max()), "zeros": float((put == 0).float().mean())}
     told |= {"chance": _chance(call), "whole": bool((wanted == wanted.round()).all()) if wanted.numel() else False}
     told |= _of_targets(call, put, wanted)
-    if call.name in (*_BY_CLASS, "kl_div"):
+    if call.name in (*BY_CLASS, "kl_div"):
         told |= _of_classes(call, put, wanted)
-    if call.name in _BY_CLASS and not wanted.is_floating_point():
+    if call.name in BY_CLASS and not wanted.is_floating_point():
         told |= _shift(session, wanted)
     return told
 
 
-def _tensors(call: Call) -> tuple[Any, Any]:
+def tensors(call: Call) -> tuple[Any, Any]:
     """Its outputs and targets; None of both where it has not both."""
     put, wanted = call.given.get("input"), call.given.get("target")
     return (put, wanted) if hasattr(put, "detach") and hasattr(wanted, "detach") else (None, None)
@@ -135,7 +131,7 @@ def _of_targets(call: Call, put: Any, wanted: Any) -> dict[str, Any]:
     told["floating"] = bool(wanted.is_floating_point())
     reach = {"Sigmoid": (0.0, 1.0), "Softmax": (0.0, 1.0), "Tanh": (-1.0, 1.0), "Relu": (0.0, float("inf"))}
     made = lossgraph.source(call.given["input"])
-    if made in reach and call.name not in (*_BY_CLASS, *_BINARY, "kl_div"):
+    if made in reach and call.name not in (*BY_CLASS, *_BINARY, "kl_div"):
         low, high = reach[made]
         told["unreachable"] = float(((values < low - 0.05) | (values > high + 0.05)).float().mean())
     if call.name in _BINARY:
@@ -224,73 +220,3 @@ def _is_causal(session: Session) -> bool:
         return False
     before, after = pairs[-1]
     return bool(torch.allclose(before[:, :-1], after[:, :-1], atol=1e-4))
-
-
-def _unpaired(session: Session) -> list[dict[str, Any]]:
-    """Calls whose targets of a sample stand in other rows than its outputs do: sample i is made a copy of sample j, in
-    eval mode, and what moved is compared. Only calls of outputs and targets of one number of rows.
-    """
-    if session.size < 4 or not any(_rows(call) for call in session.first.calls):
-        return []
-    plain = session.run(evaluation=True)
-    seen: dict[int, list[tuple[Any, Any]]] = {}
-    for mine in range(1, 1 + _PAIRS):
-        batch = session.copy()
-        if not _copy_row(session, batch, mine):
-            continue
-        changed = session.run(batch, evaluation=True)
-        if len(changed.calls) != len(plain.calls):
-            return []
-        for index, (one, other) in enumerate(zip(plain.calls, changed.calls)):
-            before, after = _rows(one), _rows(other)
-            if before and after and all(a.shape == b.shape for a, b in zip(before, after)):
-                moved = [(a != b).any(dim=1) for a, b in zip(before, after)]
-                if bool(moved[0].any()) and bool(moved[1].any()):
-                    seen.setdefault(index, []).append((moved[0], moved[1]))
-    mixed = {_place(plain.calls[index]) for index, pairs in seen.items() if any(map(_overlap, pairs))}
-    found = []
-    for index, pairs in seen.items():
-        call, (outputs, targets) = plain.calls[index], pairs[0]
-        if _place(call) not in mixed:  # mixup holds the same outputs against another sample's targets too
-            rows = [int(one.nonzero()[0]) for one in (targets, outputs)]
-            found.append({"name": call.name, "where": call.where, "target": rows[0], "output": rows[1]})
-    return found
-
-
-def _overlap(moved: tuple[Any, Any]) -> bool:
-    """Whether most rows in which targets moved are rows in which outputs did."""
-    outputs, targets = moved
-    return bool((outputs & targets).sum() * 2 > targets.sum())
-
-
-def _place(call: Call) -> int:
-    """Which outputs a call was given: where they lie in memory."""
-    return int(call.given["input"].data_ptr())
-
-
-def _rows(call: Call) -> tuple[Any, Any] | None:
-    """Outputs and targets, a row each: (rows, classes) and (rows, 1), or (rows, features) of both."""
-    put, wanted = _tensors(call)
-    if put is None or put.dim() < 1 or wanted.dim() < 1:
-        return None
-    put, wanted = put.detach(), wanted.detach()
-    if call.name in _BY_CLASS and not wanted.is_floating_point():
-        if put.dim() < 2:
-            return None
-        put, wanted = put.movedim(1, -1).reshape(-1, put.shape[1]), wanted.reshape(-1, 1)
-    else:
-        put, wanted = put.reshape(put.shape[0], -1), wanted.reshape(wanted.shape[0], -1)
-    return (put, wanted) if len(put) == len(wanted) and len(put) > 1 else None
-
-
-def _copy_row(session: Session, batch: Any, mine: int) -> bool:
-    """Make sample `mine` a copy of one that differs from it in the most parts of the batch."""
-    import torch
-
-    fields = [one for one in session.tensors(batch).values() if one.dim() and one.shape[0] == session.size]
-    others = [index for index in range(session.size) if index != mine]
-    best = max(others, key=lambda index: sum(not torch.equal(one[mine], one[index]) for one in fields))
-    differ = [not torch.equal(one[mine], one[best]) for one in fields]
-    for one in fields:
-        one[mine] = one[best].clone()
-    return any(differ)

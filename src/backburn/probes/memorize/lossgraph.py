@@ -71,8 +71,9 @@ def _source(node: Any, through: frozenset[str]) -> str:
 
 def terms(loss: Any) -> list[dict[str, Any]]:
     """The terms of a loss: their `kind` ("" if it is none that is known), `factor` (the sum of |d loss / d term|, so 1
-    for a mean), `size` (elements), `way` (the sign of those derivatives, 0 where they differ), and `sign`: 1 where it
-    enters as it should, -1 where it has one factor of the wrong sign for all of its elements, else 0.
+    for a mean), `size` (elements), `way` (the sign of those derivatives, times the one expected; 0 where they differ),
+    and `sign`: 1 where it enters as it should, -1 where it has one factor of the wrong sign for all of its elements,
+    else 0.
     """
     import torch
 
@@ -115,9 +116,9 @@ def _term(node: Any, weight: Any) -> dict[str, Any]:
     used, way, sign = weight[weight != 0], 0, 0
     if used.numel():
         low, high = float(used.min()), float(used.max())
-        way = 1 if low > 0 else -1 if high < 0 else 0
+        way = (1 if low > 0 else -1 if high < 0 else 0) * (expected or 1)
         steady = high - low <= _STEADY * max(abs(low), abs(high))
-        sign = way * expected if way * expected > 0 or steady else 0
+        sign = way if expected and (way > 0 or steady) else 0
     factor = float(weight.abs().sum())
     return {"kind": name, "factor": factor, "size": weight.numel(), "way": way, "sign": sign}
 
