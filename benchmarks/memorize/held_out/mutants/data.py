@@ -85,22 +85,16 @@ class SameBuffer(Wrapped):
         return self.buffer.copy_(value)
 
 
-class DividesInPlace(Wrapped):
-    """`image /= 16` on a view of the array that holds the data: each access divides once more."""
+class DividesAtEachAccess(Wrapped):
+    """`self.images = self.images / 16` stands in __getitem__: each access divides all of them once more."""
 
     def __init__(self, dataset):
         super().__init__(dataset)
-        self.raw = {}
+        self.factor = 1.0
 
     def __getitem__(self, index):
-        sample = self.dataset[index]
-
-        def scaled(value):
-            stored = self.raw.setdefault(index, value * 16)
-            stored /= 16
-            return stored.clone()
-
-        return with_inputs(sample, scaled)
+        self.factor /= 16
+        return with_inputs(self.dataset[index], lambda value: 16 * self.factor * value)
 
 
 class Noisy(Wrapped):
@@ -205,12 +199,12 @@ MUTANTS = (
         source="StackOverflow: NaN after log transform",
     ),
     Mutant(
-        name="H-divides-in-place",
-        title="a sample is divided in place, in the array that holds the data",
-        causes=("augmentation-keeps-inputs", "batch-is-fixed", "inputs-are-scaled", "labels-match-inputs"),
+        name="H-divides-at-each-access",
+        title="the whole array is divided in __getitem__: by 16 at each access",
+        causes=("inputs-vary", "inputs-are-scaled", "augmentation-keeps-inputs", "samples-differ"),
         applies=lambda program: numeric(program) and has(but=("contrastive",))(program),
-        apply=lambda task: sampled(task, DividesInPlace),
-        source="forums: loss gets worse from epoch to epoch, img /= 255",
+        apply=lambda task: sampled(task, DividesAtEachAccess),
+        source="forums: loss gets worse from epoch to epoch, self.x = self.x / 255",
     ),
     Mutant(
         name="H-divided-again",

@@ -83,7 +83,7 @@ def absolute_rate(optimizer):
 
 
 def steps_for_epochs(optimizer):
-    schedule = StepLR(optimizer, step_size=5, gamma=0.1)
+    schedule = StepLR(optimizer, step_size=3, gamma=0.1)
     return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
 
@@ -123,6 +123,11 @@ def shows_examples(old, self, batch, batch_idx):
 
 def never_trains(old, self, mode=True):
     return old(False)
+
+
+def trained_before_fit(task):
+    graft(task.module, train=never_trains)
+    task.module.train()
 
 
 def swaps_the_average(old, self, *args, **kwargs):
@@ -229,7 +234,7 @@ MUTANTS = (
     ),
     Mutant(
         name="H-epochs-counted-as-steps",
-        title="StepLR(step_size=5), meant in epochs, is stepped at each batch",
+        title="StepLR(step_size=3), meant in epochs, is stepped at each batch",
         causes=("learning-rate-holds", "updates-are-sized", "parameters-move"),
         applies=steady,
         apply=configured(steps_for_epochs),
@@ -312,7 +317,7 @@ MUTANTS = (
         title="train() is overridden to freeze batch norm and freezes all",
         causes=("trains-in-train-mode",),
         applies=lambda program: automatic(program) and bool(switching & program.traits),
-        apply=on(train=never_trains),
+        apply=trained_before_fit,
         source="E01; forums: freeze batch norm",
     ),
     Mutant(

@@ -66,7 +66,7 @@ def projected_anew(old, self, x):
 def gated(old, self, x):
     hidden = old(x)
     if not hasattr(self, "gate"):
-        self.gate = torch.ones(1, device=hidden.device, requires_grad=True)
+        self.gate = torch.full((1,), 0.8, device=hidden.device, requires_grad=True)
     return hidden * self.gate
 
 

@@ -124,7 +124,7 @@ class LitGPT(LightningModule):
         no_decay = [p for p in self.parameters() if p.dim() < 2]
         groups = [{"params": decay, "weight_decay": 0.1}, {"params": no_decay, "weight_decay": 0.0}]
         if self.hparams.optimizer == "sgd":
-            optimizer = torch.optim.SGD(groups, lr=self.hparams.lr, momentum=0.9)
+            optimizer = torch.optim.SGD(self.parameters(), lr=self.hparams.lr, momentum=0.9)
         else:
             optimizer = torch.optim.AdamW(groups, lr=self.hparams.lr, betas=(0.9, 0.95))
         if not self.hparams.warmup:
