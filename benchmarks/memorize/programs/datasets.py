@@ -146,7 +146,7 @@ def series(past=16, future=4, count=1200):
 
 
 @cache
-def spoken(letters=4, kinds=6, count=600):
+def spoken(letters=3, kinds=6, count=600):
     """Frames (count, 3 * letters, 8), three per letter, and the letters (count, letters) from 1 on, all different."""
     draw = torch.Generator().manual_seed(13)
     sounds = torch.randn(kinds, 8, generator=draw)

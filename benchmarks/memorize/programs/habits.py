@@ -400,7 +400,7 @@ def lines_bf16(knobs):
     net = LineTransformer(lines()[1], hidden(knobs, 16), knobs.dropout or 0.1)
     module = (LitLinesRewritten if knobs.refactored else LitLines)(net, recipe(knobs, 5e-3, warmup=10, sgd=0.02))
     own = {"precision": "bf16-mixed", "accumulate_grad_batches": 2}
-    return Task(module=module, data=LinesData(rows(knobs, 8)), trainer=arguments(knobs, **own))
+    return Task(module=module, data=LinesData(rows(knobs, 12)), trainer=arguments(knobs, **own))
 
 
 DENSE = frozenset({"tabular", "hidden", "datamodule"})

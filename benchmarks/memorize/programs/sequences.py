@@ -102,7 +102,7 @@ class LitSpokenRewritten(LitSpoken):
 def ctc(knobs):
     kind = LitSpokenRewritten if knobs.refactored else LitSpoken
     module = kind(hidden(knobs, 32), recipe(knobs, 2e-2, sgd=0.1))
-    return Task(module=module, data=TensorData(*spoken(), batch_size=rows(knobs, 8)), trainer=arguments(knobs))
+    return Task(module=module, data=TensorData(*spoken(), batch_size=rows(knobs, 12)), trainer=arguments(knobs))
 
 
 class TaggedLines(LightningDataModule):
