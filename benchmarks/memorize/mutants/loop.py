@@ -5,6 +5,7 @@ training's); P02, because autocast on or off is a benign change of this benchmar
 """
 
 import torch
+from torch.optim.swa_utils import AveragedModel
 
 from .optimizer import scaled
 from .surgery import anywhere, defect, look, on, override, replace_functions, returned
@@ -88,7 +89,10 @@ def average_never_updated(task):
 
 
 def _twin(module):
-    """A part that learns nothing by itself and is shaped like one that does."""
+    """torch's average of another part, or a part that learns nothing by itself and is shaped like one that does."""
+    averages = [part for part in module.modules() if isinstance(part, AveragedModel)]
+    if averages:
+        return averages[0]
     shapes = {}
     for part in module.modules():
         key = tuple((name, tuple(one.shape)) for name, one in part.named_parameters())

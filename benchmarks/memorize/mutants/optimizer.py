@@ -72,13 +72,13 @@ def rate_too_high(task):
 
 
 def _only(task, wanted):
-    """The first optimizer keeps the parameters that `wanted(module)` gives."""
+    """The optimizers keep those of the parameters that `wanted(module)` gives."""
 
     def changed(module, result):
         kept = {id(one) for one in wanted(module)}
-        optimizer = found(result, Optimizer)[0]
-        for group in optimizer.param_groups:
-            group["params"] = [one for one in group["params"] if id(one) in kept]
+        for optimizer in found(result, Optimizer):
+            for group in optimizer.param_groups:
+                group["params"] = [one for one in group["params"] if id(one) in kept]
 
     configured(task.module, changed)
 
