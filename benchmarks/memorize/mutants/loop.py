@@ -89,7 +89,7 @@ def average_never_updated(task):
 
 
 def _twin(module):
-    """torch's average of another part, or a part that learns nothing by itself and is shaped like one that does."""
+    """An average by torch of another part, or a part that learns nothing by itself and is shaped like one that does."""
     averages = [part for part in module.modules() if isinstance(part, AveragedModel)]
     if averages:
         return averages[0]
