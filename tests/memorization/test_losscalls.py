@@ -159,6 +159,7 @@ SUSPECTED = {
     ),
     "a large factor": (with_term(factor=500.0), "loss-scale"),
     "a tied embedding": (msgspec.structs.replace(with_call(value=14.0), tied=True), "initial-loss"),
+    "inputs that are not scaled": (msgspec.structs.replace(with_call(value=70.0), largest=255.0), "initial-loss"),
     "targets not scaled": (with_call(MSE, value=90.0, chance=1.0), "initial-loss"),
     "a broadcast of samples": (with_call(MSE, input=(32, 5), target=(32, 1)), "loss-shapes-agree"),
 }
@@ -228,13 +229,16 @@ def test_targets_that_are_no_longer_the_batch_s():
 
 def test_a_sign_that_was_another_where_no_term_is_known():
     before, after = (
-        msgspec.structs.replace(SOUND, calls=(), terms=(Term(kind="", factor=1.0, size=1, sign=0, way=way),))
+        msgspec.structs.replace(
+            SOUND, calls=(), value=1.4 * way, terms=(Term(kind="", factor=1.0, size=1, sign=0, way=way),)
+        )
         for way in (1, -1)
     )
     sign = losscalls.loss_sign
     assert "the other sign than when it was reviewed" in changes(after, before, sign)[0]
-    with pytest.raises(Skip, match="not known"):
-        changes(before, before, sign)
+    for same in (before, msgspec.structs.replace(after, value=1.4)):  # the latter is a product, written otherwise
+        with pytest.raises(Skip, match="not known"):
+            changes(same, before, sign)
 
 
 def test_outputs_that_are_detached_from_a_loss_that_shrinks_weights():
@@ -244,6 +248,13 @@ def test_outputs_that_are_detached_from_a_loss_that_shrinks_weights():
         in [one.message for one in losscalls.detached(evidence(lone))][0]
     )
     assert list(losscalls.detached(evidence(SOUND))) == []
+
+
+def test_a_loss_of_detached_outputs_has_no_scale_to_look_at():
+    lone = LossCalls(
+        calls=(msgspec.structs.replace(CE, weight=None),), terms=(Term(kind="weights", factor=1, size=1, sign=1),)
+    )
+    assert list(losscalls.loss_scale(evidence(lone), None)) == []
 
 
 def test_a_first_loss_of_another_size():

@@ -19,7 +19,7 @@ from .judging import Where, at, suspected
 if TYPE_CHECKING:
     from .seen import Evidence
 
-_SQUEEZES = {"Softmax": "softmax", "Sigmoid": "sigmoid", "Tanh": "tanh", "Relu": "relu", "Hardtanh": "hardtanh"}
+_SQUEEZES = {"Softmax": "softmax", "Sigmoid": "sigmoid", "Tanh": "tanh", "Relu": "relu"}
 _LINEAR = ("Addmm", "Mm", "Bmm", "Convolution", "Relu", "NativeBatchNorm", "NativeLayerNorm", "Sigmoid", "Tanh")
 _BY_CLASS = ("cross_entropy", "nll_loss")
 _BINARY = ("binary_cross_entropy", "binary_cross_entropy_with_logits")
@@ -32,6 +32,7 @@ _TINY, _LARGE = 1e-3, 10.0  # factor of a loss that is a mean (research, section
 _HIGH = 3.0  # times chance (row 5); healthy programs of the benchmark start below 2
 _SQUARES_HIGH = 10.0  # times E[y^2] (row 5)
 _ABSURD = 20.0  # times chance; tied embeddings reach 29 / 2.8 = 10 (research, section 3)
+_SCALED = 50.0  # of inputs, in absolute value (research, section 4, row 1): what is beyond is their fault
 _LOW = 0.05  # of chance (row 5)
 _CHANGED = 5.0  # times the first loss that was reviewed: half or twice the batch doubles a sum, width 2 less than that
 
@@ -115,7 +116,7 @@ class Pairing(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
 class LossCalls(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The loss of the first pass. `sign`: -1 where all of it is calls with a negative factor (`functions` spells them).
     `squeezed`: what a log_softmax got logits from; `spread`: a hand-written difference that broadcast; `size`: samples
-    in the batch.
+    in the batch; `largest`: the largest absolute value that went into the model.
     """
 
     calls: tuple[Call, ...] = ()
@@ -128,6 +129,7 @@ class LossCalls(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     squeezed: str = ""
     spread: str = ""
     tied: bool = False
+    largest: float = 0.0
     step: Where = ("", 0)
 
     @property
@@ -181,7 +183,7 @@ _LOGITS = "Return what the last layer gives; apply softmax or sigmoid only where
 def _squeezed(one: Call, what: str) -> str:
     sums = ", every row sums to 1" if one.probabilities else ""
     got = f"{one.name} got what {what} returned ({one.low:.2f} to {one.high:.2f}{sums})"
-    bounds = {"softmax": (0.0, 1.0), "sigmoid": (0.0, 1.0), "tanh": (-1.0, 1.0), "hardtanh": (-1.0, 1.0)}
+    bounds = {"softmax": (0.0, 1.0), "sigmoid": (0.0, 1.0), "tanh": (-1.0, 1.0)}
     if what == "relu":
         return f"{got}, {one.zeros:.0%} of them exactly 0: no logit can be negative"
     low, high = bounds[what]
@@ -384,7 +386,9 @@ def loss_sign(seen: Evidence, config: Any) -> Iterator[Finding]:
     told = _told(seen)
     before = seen.reference.settings.get("loss ways", "").split() if seen.reference else []
     now, flipped = _ways(told), _ways(told, -1)
-    if before and before == flipped != now:
+    first = seen.reference.runs("loss: first") if seen.reference else ()
+    # The same written by hand may well be a product of two other signs; its value is the same then.
+    if before and before == flipped != now and first and (told.value or 0.0) * first[0] < 0:
         message = f"each term of the loss ({told.value or 0:.4g}) has the other sign than when it was reviewed"
         return (yield at(Finding(message=message, hint=_SIGN), where))
     if not told.known:
@@ -443,7 +447,7 @@ def detached(seen: Evidence) -> Iterator[Finding]:
 
 
 def _out_of_scale(told: LossCalls, terms: Sequence[Term], where: Where) -> Iterator[Finding]:
-    if all(one.kind and one.factor > _LARGE * max(one.size, 1) for one in terms):
+    if terms and all(one.kind and one.factor > _LARGE * max(one.size, 1) for one in terms):
         message = f"the loss enters by a factor of {max(one.factor for one in terms):.3g}"
         yield at(Finding(message=message, hint="Is it multiplied up?"), where)
     for one in told.calls:
@@ -464,7 +468,7 @@ def initial_loss(seen: Evidence, config: Any) -> Iterator[Finding]:
             chance = f"the {one.chance:.4g} that outputs of 0 give"
             message = f"the first {one.name} is {one.value:.4g}, {times:.3g} times {chance}"
             finding = at(Finding(message=message, hint=_INITIAL), one.where)
-            if classes and not times <= _ABSURD and not _told(seen).tied:
+            if classes and not times <= _ABSURD and not _told(seen).tied and _told(seen).largest <= _SCALED:
                 yield finding
             elif not _was(seen, "initial", times):
                 yield from _soft([finding], initial_loss, seen)

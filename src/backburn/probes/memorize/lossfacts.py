@@ -36,6 +36,7 @@ def look(session: Session) -> dict[str, Any]:
         "squeezed": next(filter(None, map(lossgraph.squeezed, first.losses)), ""),
         "spread": next(filter(None, map(lossgraph.spread, first.losses)), ""),
         "tied": _is_tied(session.module),
+        "largest": _largest(first),
         "step": frames.of(type(session.module).training_step),
     }
 
@@ -45,6 +46,12 @@ def _relation(first: Pass) -> dict[str, Any]:
         return {}
     seen = Relation(first.returned, first.calls)
     return {"sign": seen.sign, "functions": seen.names}
+
+
+def _largest(first: Pass) -> float:
+    """The largest absolute value of what modules were given, of floating-point inputs."""
+    given = [one for _, one in first.inputs if one.is_floating_point() and one.numel()]
+    return max((float(one.abs().max()) for one in given), default=0.0)
 
 
 def _is_tied(module: Any) -> bool:
@@ -102,8 +109,11 @@ def _in_batch(session: Session, call: Call, wanted: Any) -> str:
     flat, shuffled = wanted, ""
     if wanted.is_floating_point() and call.name == "cross_entropy" and wanted.dim() > 1:
         flat = wanted.argmax(dim=1)
-    ranks = _ranks(flat)
+    ranks, values = _ranks(flat), flat.detach().unique()
     for path, one in session.tensors(session.first.batch).items():
+        if one.numel() > wanted.numel() and not one.is_floating_point() and len(values) > 1:
+            if bool(torch.isin(values, one.detach().to(values.dtype)).all()):
+                return path  # those of its tokens that are masked, or come next
         if one.numel() not in (flat.numel(), wanted.numel()) or not one.numel():
             continue
         other = _ranks(one)
@@ -135,7 +145,7 @@ def _of_targets(call: Call, put: Any, wanted: Any) -> dict[str, Any]:
         low, high = reach[made]
         told["unreachable"] = float(((values < low - 0.05) | (values > high + 0.05)).float().mean())
     if call.name in _BINARY:
-        told["no_shares"] = float(((values < 0) | (values > 1)).float().mean())
+        told["no_shares"] = float(((values < -_SUM) | (values > 1 + _SUM)).float().mean())
     return told
 
 

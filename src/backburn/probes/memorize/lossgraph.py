@@ -144,7 +144,7 @@ def squeezed(loss: Any) -> str:
             node = node.next_functions[0][0]
         if node is not None and kind(node) == "LogSoftmax":
             made = _source(node.next_functions[0][0], _SHAPE)
-            if made in ("Softmax", "Sigmoid", "Tanh", "Relu", "Hardtanh"):
+            if made in ("Softmax", "Sigmoid", "Tanh", "Relu"):
                 return made
     return ""
 
