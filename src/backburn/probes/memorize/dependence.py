@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from . import frames
-from .changes import Changes, Output, noisy, spread
+from .changes import Changes, Output, noisy, outputs, spread
 from .parameters import leaves_of
 from .roles import TARGET
 from .session import Pass, Session, Untold
@@ -272,8 +272,6 @@ def linear(changes: Changes) -> dict[str, Any]:
 
 
 def _differences(changes: Changes, done: Any) -> Iterator[tuple[str, Any]]:
-    from .changes import outputs
-
     others = outputs(done)
     if [one.value.shape for one in others] != [one.value.shape for one in changes.base]:
         raise Untold("a change of the inputs changed what is computed")

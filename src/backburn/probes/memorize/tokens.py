@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from .changes import Changes, Output
+from .changes import Changes, Output, outputs, spread
 from .session import Untold
 
 _SHORTEST = 4  # positions
@@ -100,7 +100,7 @@ def padding(changes: Changes) -> dict[str, Any]:
     for path, one in changes.inputs.items():
         value = _fills(one)
         if value is not None:
-            return {"far": _longer(changes, one.shape[:2]), "mask": path, "given": False, "value": value}
+            return {"far": _longer(changes, path, value), "mask": path, "given": False, "value": value}
     raise Untold("no mask, no lengths and no padding were found in the batch")
 
 
@@ -184,17 +184,37 @@ def _fills(one: Any) -> int | None:
     return value if bool((filled == ends).all()) and len(set(runs.tolist())) > 1 and int((runs > 0).sum()) > 1 else None
 
 
-def _longer(changes: Changes, shape: Any) -> float:
-    """How far outputs move when a few positions of padding are appended."""
+def _longer(changes: Changes, path: str, value: int) -> float:
+    """How far held outputs move at real positions when a few positions of padding are appended."""
     import torch
 
+    own = changes.inputs[path]
     changed = {
-        path: torch.cat([one, one[:, -1:].mode(dim=0, keepdim=True).values.expand(one.shape[0], _LONGER)], dim=1)
-        for path, one in changes.tensors.items()
-        if one.dim() == 2 and one.shape == shape
+        other: torch.cat([one, one[:, -1:].mode(dim=0, keepdim=True).values.expand(len(one), _LONGER)], dim=1)
+        for other, one in changes.tensors.items()
+        if one.dim() == 2 and one.shape == own.shape
     }
-    moved = changes.moved(changes.run(changed))
-    return max(float(far.max()) for output, far in moved if _held(changes, output))
+    moved = []
+    for one, other in zip(changes.base, outputs(changes.run(changed))):
+        after = _cut(other.value, one.value.shape, own.shape)
+        if _held(changes, one) and after is not None:
+            moved.append(_at_real(one, (one.value - after).abs() / spread(one.value), own != value))
+    if not moved:
+        raise Untold("more padding changed what is computed")
+    return max(moved)
+
+
+def _cut(after: Any, shape: Any, of: Any) -> Any:
+    """An output without the positions that were appended; None where they cannot be told."""
+    size, length = of
+    if after.shape == shape:
+        return after
+    if shape[0] == size * length and after.shape[0] == size * (length + _LONGER):
+        return after.reshape(size, length + _LONGER, -1)[:, :length].reshape(shape)
+    for axis in range(1, after.dim()):
+        if after.shape[axis] == length + _LONGER and after.narrow(axis, 0, length).shape == shape:
+            return after.narrow(axis, 0, length)
+    return None
 
 
 # Order
@@ -212,7 +232,7 @@ def order(changes: Changes) -> dict[str, Any]:
     ranks = torch.randperm(shape[1], generator=changes.generator)
     changed = {path: one[:, ranks.to(one.device)] for path, one in changes.inputs.items() if one.shape[:2] == shape}
     done = changes.run(changed)
-    return {"unmoved": all(_follows(one, far, ranks) for one, far in _ordered(changes, done, shape, ranks))}
+    return {"unmoved": all(_same(one, other) for one, other in _ordered(changes, done, shape, ranks))}
 
 
 def _is_tokens(one: Any) -> bool:
@@ -221,8 +241,6 @@ def _is_tokens(one: Any) -> bool:
 
 def _ordered(changes: Changes, done: Any, shape: Any, ranks: Any) -> Iterator[tuple[Any, Any]]:
     """Each held output as it was (its positions in the new order, where it has any), and as it is now."""
-    from .changes import outputs
-
     others = outputs(done)
     if [one.value.shape for one in others] != [one.value.shape for one in changes.base]:
         raise Untold("another order changed what is computed")
@@ -236,7 +254,5 @@ def _ordered(changes: Changes, done: Any, shape: Any, ranks: Any) -> Iterator[tu
         yield (before if axis is None else before.index_select(axis, ranks.to(before.device))), after
 
 
-def _follows(before: Any, after: Any, ranks: Any) -> bool:
-    from .changes import spread
-
+def _same(before: Any, after: Any) -> bool:
     return float((before - after).abs().max()) <= _UNMOVED * spread(before)

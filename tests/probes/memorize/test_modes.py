@@ -1,0 +1,71 @@
+"""Which layers are seen in the wrong mode, in real fits."""
+
+import pytest
+from torch import nn
+
+from . import fits as t
+
+
+class Net(t.Net):
+    def __init__(self, then=None):
+        super().__init__()
+        self.encoder = nn.Sequential(nn.Linear(8, 32), nn.BatchNorm1d(32), nn.ReLU(), nn.Dropout(0.1))
+        if then:
+            then(self)
+
+
+class InStep(Net):
+    def training_step(self, batch, batch_idx):
+        self.eval()
+        return super().training_step(batch, batch_idx)
+
+
+class Validated(Net):
+    wakes = True
+
+    def validation_step(self, batch, batch_idx):
+        self.train(self.wakes)
+        self.log("val_loss", nn.functional.cross_entropy(self(batch[0]), batch[1]))
+
+
+class Sound(Validated):
+    wakes = False
+
+
+def frozen(net):
+    net.encoder.requires_grad_(False).eval()
+
+
+def modes_of(module):
+    return t.told(module, steps=9).modes
+
+
+def test_a_whole_net_in_eval_mode_is_seen_before_the_fit_and_in_the_step():
+    both = ("encoder.1", "encoder.3")
+    assert modes_of(Net(lambda net: net.encoder.eval())).asleep == both
+    assert modes_of(InStep()).asleep == both
+
+
+@pytest.mark.parametrize("then", [None, lambda net: net.encoder[1].eval(), frozen])
+def test_frozen_statistics_and_a_frozen_backbone_are_sound(then):
+    told = modes_of(Net(then))
+    assert told.asleep == told.partly == told.awake == ()
+
+
+def test_an_adapter_in_a_frozen_model_is_told_apart():
+    def adapted(net):
+        frozen(net)
+        net.encoder[1].requires_grad_(True)
+
+    told = modes_of(Net(adapted))
+    assert (told.asleep, told.partly) == ((), ("encoder.1", "encoder.3"))
+
+
+def test_a_validation_in_train_mode_is_seen():
+    assert modes_of(Validated()).awake == ("encoder.1", "encoder.3")
+    assert modes_of(Sound()).awake == ()
+
+
+def test_without_such_layers_there_is_nothing_to_tell():
+    told = t.told(steps=9)
+    assert told.modes is None and "eval mode" in told.untold["modes"]
