@@ -16,7 +16,18 @@ import msgspec
 from .. import environment, evidence, references, training
 from ..config import Seconds, Training
 from ..errors import Skip, Unjudged
-from ..memorization import afterwards, batch, dependence, falling, forward, losscalls, modes, optimizing, parameters, units
+from ..memorization import (
+    afterwards,
+    batch,
+    dependence,
+    falling,
+    forward,
+    losscalls,
+    modes,
+    optimizing,
+    parameters,
+    units,
+)
 from ..memorization.falling import loss_falls, loss_is_finite
 from ..memorization.judging import FOUND
 from ..memorization.seen import Evidence as Evidence
@@ -171,10 +182,7 @@ CHECKS: tuple[Check, ...] = (
             *batch.CHECKS,
             *modes.CHECKS,
             *losscalls.CHECKS,
-            parameters.parameters_are_registered,
-            parameters.parameters_are_connected,
-            parameters.parameters_are_optimized,
-            parameters.parameters_stay_trainable,
+            *parameters.CHECKS,
             loss_is_finite,
             loss_above_bound,
             *optimizing.CHECKS,
@@ -207,7 +215,8 @@ def candidate(seen: Evidence, config: Config) -> Reference | None:
         | losscalls.kept(alone)
         | parameters.kept(alone)
         | optimizing.kept(alone)
-        | forward.kept(alone) | dependence.kept(alone),
+        | forward.kept(alone)
+        | dependence.kept(alone),
     )
 
 

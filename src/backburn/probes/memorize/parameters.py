@@ -7,7 +7,6 @@ import math
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from ..batches import leaves
 from . import frames
 from .session import Session, Untold
 
@@ -74,8 +73,10 @@ def _lasts(leaf: Any, module: Any) -> bool:
     """Whether a leaf is of the model: a gradient penalty makes leaves too, anew in each step."""
     import torch
 
-    values = [one for part in module.modules() for one in vars(part).values()]
-    return isinstance(leaf, torch.nn.Parameter) or any(leaf is one for _, one in leaves(values))
+    kept = [one for part in module.modules() for one in vars(part).values()]
+    kept += [one for many in kept if isinstance(many, dict) for one in many.values()]
+    kept += [one for many in kept if isinstance(many, (list, tuple)) for one in many]
+    return isinstance(leaf, torch.nn.Parameter) or any(leaf is one for one in kept)
 
 
 def _held(optimizer: Any) -> dict[int, Any]:

@@ -99,7 +99,9 @@ class Steps:
     def _step_begins(self, optimizer: Any) -> None:
         held = _held(optimizer)
         if held:
-            self.seen.setdefault(frozenset(map(id, held)), Optimizer(held, self.names)).begins(optimizer)
+            one = self.seen.setdefault(frozenset(map(id, held)), Optimizer(held, self.names))
+            one.begins(optimizer)
+            one.began = self.backwards
 
     def _step_ended(self, optimizer: Any) -> None:
         one = self.seen.get(frozenset(map(id, _held(optimizer))))
@@ -109,7 +111,8 @@ class Steps:
             one.note_stale(self.clear)
         one.backwards = self.backwards
         self.clear -= one.keys
-        one.ended(optimizer, self.gradients, self.scale)
+        inside = self.backwards - one.began
+        one.ended(optimizer, self.gradients if inside < 2 else {}, self.scale)
 
     def record(self) -> dict[str, Any]:
         """Plain data, as `backburn.memorization.optimizing.Optimizing` says. Raises Untold where something failed."""
@@ -146,7 +149,7 @@ class Optimizer:
         self.touched: Any = None  # that had a gradient in each step
         self.now: Any = None
         self.had_state = False
-        self.backwards = self.windows = self.lost = 0
+        self.backwards = self.began = self.windows = self.lost = 0
         self.stale = [0] * len(held)
         self.ratios: list[float] = []
         self.along: list[float] = []
@@ -172,7 +175,9 @@ class Optimizer:
             self.stale[index] += self.windows > 1 and id(one) not in clear and one.grad is not None
 
     def ended(self, optimizer: Any, gradients: dict[int, Any], scale: float) -> None:
-        """After a step; `gradients` are samples as backward left them, `scale` times what they are."""
+        """After a step; `gradients` are samples as backward left them, `scale` times what they are. None are known of
+        a step that called backward itself, again and again (LBFGS, SAM): it has no one gradient.
+        """
         import torch
 
         used = [gradients.get(id(one)) for one in self.held]

@@ -1,0 +1,87 @@
+"""The checks of parameters, each on evidence: sound, and with one thing broken."""
+
+import msgspec
+import pytest
+
+from backburn.memorization import parameters
+from backburn.memorization.parameters import Parameters
+from backburn.report import Level
+
+from .evidence import found, reference, seen
+
+A = ("a.weight", "a.bias")
+BACKBONE = ("backbone.0.weight", "backbone.0.bias", "backbone.2.weight", "backbone.2.bias")
+SOUND = Parameters(trainable=4, step=("/it/train.py", 7), optimizer=("/it/train.py", 30))
+
+
+def evidence(held=None, **change):
+    names = change.get("disconnected", ()) + change.get("detached", ())
+    return seen(held, parameters=msgspec.structs.replace(SOUND, **change), without_gradient=names)
+
+
+BROKEN = {
+    "a list": ("parameters-are-registered", {"unregistered": ("4 x 4",)}, "error", "are in no module (4 x 4)"),
+    "none": ("parameters-are-connected", {"trainable": 0}, "error", "no parameter is trainable"),
+    "detached": (
+        "parameters-are-connected",
+        {"disconnected": A, "detached": A, "shares": {"disconnected": 0.3, "detached": 0.3}},
+        "error",
+        "(a.{weight,bias}) change the loss, and no gradient reaches them: 30% of the weights",
+    ),
+    "unused": ("parameters-are-connected", {"disconnected": A}, "warning", "do not take part in the loss"),
+    "foreign": ("parameters-are-optimized", {"foreign": ("4 x 4",)}, "error", "holds 1 tensors"),
+    "missing": ("parameters-are-optimized", {"missing": A}, "error", "are in no optimizer"),
+    "resting": ("parameters-are-optimized", {"missing": A, "resting": A}, "warning", "are in eval mode"),
+    "shared": ("parameters-are-optimized", {"shared": A}, "warning", "in more than one optimizer"),
+    "frozen": ("parameters-stay-trainable", {"frozen": A, "frozen_parts": ("a",)}, "warning", "2 of 6 parameters"),
+    "a frozen backbone": (
+        "parameters-stay-trainable",
+        {"frozen": BACKBONE, "frozen_parts": ("backbone",)},
+        "notice",
+        "are frozen",
+    ),
+}
+
+
+def test_sound_evidence_says_nothing():
+    assert found(parameters.CHECKS, evidence()) == {}
+
+
+@pytest.mark.parametrize("name", BROKEN)
+def test_what_is_broken_is_found(name):
+    check, change, level, message = BROKEN[name]
+    outcome = found(parameters.CHECKS, evidence(**change))
+    assert list(outcome) == [check]
+    (finding,) = outcome[check]
+    assert finding.level == level and message in finding.message
+
+
+@pytest.mark.parametrize("name", ["unused", "shared", "frozen", "a frozen backbone"])
+def test_what_was_reviewed_is_no_error_and_what_is_new_is(name):
+    check, change, _, _ = BROKEN[name]
+    held = reference(parameters, evidence(**change))
+    again = found(parameters.CHECKS, evidence(held, **change))
+    assert all(one.level is Level.NOTICE for many in again.values() for one in many)
+    new = found(parameters.CHECKS, evidence(reference(parameters, evidence()), **change))
+    assert [one.level for one in new[check]] == [Level.ERROR]
+
+
+def test_a_renamed_backbone_is_as_frozen_as_before():
+    held = reference(parameters, evidence(frozen=BACKBONE, frozen_parts=("backbone",)))
+    renamed = tuple(name.replace("backbone", "encoder") for name in BACKBONE)
+    assert found(parameters.CHECKS, evidence(held, frozen=renamed, frozen_parts=("encoder",))) == {}
+    more = (*renamed, "neck.weight")
+    assert list(found(parameters.CHECKS, evidence(held, frozen=more))) == ["parameters-stay-trainable"]
+
+
+def test_what_is_declared_a_twin_or_stepped_later_is_sound():
+    declared = found(parameters.CHECKS, evidence(frozen=A), frozen=("a.*",))
+    assert declared == {} == found(parameters.CHECKS, evidence(frozen=A, twins=A))
+    later = seen(parameters=msgspec.structs.replace(SOUND, disconnected=A, detached=A), without_gradient=())
+    assert found(parameters.CHECKS, later) == {}
+
+
+def test_an_expert_that_this_batch_is_not_routed_to_is_never_an_error():
+    held = reference(parameters, evidence())
+    outcome = found(parameters.CHECKS, evidence(held, disconnected=("experts.3.weight",)))
+    assert [one.level for one in outcome["parameters-are-connected"]] == [Level.NOTICE]

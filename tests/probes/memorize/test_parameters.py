@@ -1,0 +1,130 @@
+"""The leaf sets of real small fits: what is cut off, unused, forgotten, frozen or a copy is told apart."""
+
+import copy
+
+import pytest
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+from .test_steps import Manual, Net, told
+
+
+class Encoded(Net):
+    """An encoder before the net."""
+
+    def __init__(self):
+        super().__init__()
+        self.encoder = nn.Sequential(nn.Linear(8, 8), nn.Tanh(), nn.Linear(8, 8))
+
+    def encode(self, x):
+        return self.encoder(x)
+
+    def loss(self, batch):
+        return F.cross_entropy(self.net(self.encode(batch[0])), batch[1])
+
+
+class Detached(Encoded):
+    def encode(self, x):
+        return self.encoder(x).detach()
+
+
+class WithoutGradient(Encoded):
+    @torch.no_grad()
+    def encode(self, x):
+        return self.encoder(x)
+
+
+class Probed(WithoutGradient):
+    """A linear probe: only what comes after the encoder is in the optimizer."""
+
+    def optimizer(self):
+        return torch.optim.Adam(self.net.parameters(), lr=1e-2)
+
+
+class Resting(Encoded):
+    """The same, by eval mode instead."""
+
+    def on_train_start(self):
+        self.encoder.eval()
+
+    def optimizer(self):
+        return torch.optim.Adam(self.net.parameters(), lr=1e-2)
+
+
+class Unused(Encoded):
+    def encode(self, x):
+        return x
+
+
+class Twin(Net):
+    """A target that is a copy, and that no gradient reaches, in the optimizer for want of care."""
+
+    def __init__(self):
+        super().__init__()
+        self.target = copy.deepcopy(self.net)
+
+    def loss(self, batch):
+        with torch.no_grad():
+            wanted = self.target(batch[0])
+        return super().loss(batch) + 0.01 * F.mse_loss(self.net(batch[0]), wanted)
+
+
+class Penalised(Net):
+    """A gradient penalty: a leaf that is of the step, not of the model."""
+
+    def loss(self, batch):
+        between = batch[0].clone().requires_grad_()
+        (slope,) = torch.autograd.grad(self.net(between).sum(), between, create_graph=True)
+        return super().loss(batch) + 0.001 * slope.pow(2).sum()
+
+
+class Listed(Net):
+    def __init__(self):
+        super().__init__()
+        self.layers = [nn.Linear(8, 8)]
+
+    def loss(self, batch):
+        return F.cross_entropy(self.net(self.layers[0](batch[0])), batch[1])
+
+
+class Seldom(Manual):
+    """The second part is trained in each other step only."""
+
+    def training_step(self, batch, batch_idx):
+        first, second = self.optimizers()
+        hidden = self.net[:2](batch[0])
+        hidden, optimizer = (hidden, first) if batch_idx % 2 else (hidden.detach(), second)
+        optimizer.zero_grad()
+        self.manual_backward(F.cross_entropy(self.net[2](hidden), batch[1]))
+        optimizer.step()
+
+    def configure_optimizers(self):
+        return [torch.optim.Adam(part.parameters(), lr=1e-2) for part in (self.net[0], self.net[2])]
+
+
+class Shared(Seldom):
+    def configure_optimizers(self):
+        return [torch.optim.Adam(part.parameters(), lr=1e-2) for part in (self.net, self.net[2])]
+
+
+EXPECTED = {
+    Encoded: {},
+    Detached: {"parameters-are-connected": "error"},
+    WithoutGradient: {"parameters-are-connected": "error"},
+    Probed: {"parameters-are-connected": "warning"},
+    Resting: {"parameters-are-optimized": "warning"},
+    Unused: {"parameters-are-connected": "warning"},
+    Twin: {},
+    Penalised: {},
+    Listed: {"parameters-are-registered": "error"},
+    Seldom: {},
+    Shared: {"parameters-are-optimized": "warning"},
+}
+
+
+@pytest.mark.parametrize("kind", EXPECTED)
+def test_what_became_of_the_parameters(kind):
+    outcomes = {one.check.partition("/")[2]: one.findings for one in told(kind).outcomes}
+    names = [name for name in outcomes if name.startswith(("parameters-are", "parameters-stay"))]
+    assert {name: str(outcomes[name][0].level.value) for name in names if outcomes[name]} == EXPECTED[kind]
