@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +15,7 @@ from .judging import suspected
 if TYPE_CHECKING:
     from .seen import Evidence
 
+_LOOKS = "classes"  # the key in a reference's settings of what the samples of each class look like
 _FEW = 8  # samples: of fewer, two classes may well be missing (research, section 4, row 1)
 _SAME = 0.5  # share of different samples at most where something repeats them (row 1)
 _TINY, _HUGE = 0.02, 50.0  # standard deviation and largest number of inputs that are learned from as they are (row 1)
@@ -22,7 +24,9 @@ _LIKE = 0.5  # mean centred cosine of a sample with itself, fetched again (row 2
 _UNLIKE = 0.1  # a random crop of a small image comes down to 0.2, noise of four times its signal to 0.06
 _NEAREST = 4  # samples that are nearest to themselves by chance, at most
 _BY_CHANCE = 0.05  # p above which labels may as well be drawn (row 13)
-_CLEAR, _GONE = 0.005, 0.2  # p that a reference has to have had, and that speaks against it
+_CLEAR = 5.0  # standard deviations above chance that a reference has to have had (digits: 60, diabetes: 11)
+_GONE = 3.0  # and below which nothing is left of them: 1 in 700 by chance
+_ELSEWHERE = 2.0  # times as far from its own class as from another one: renumbered
 _SHIFT = 5.0  # times by which a standard deviation may differ from the reviewed one
 _MOVED = 4.0  # reviewed standard deviations by which a mean may differ
 
@@ -88,10 +92,14 @@ class Again(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
 
 
 class Alignment(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """p of a permutation test: do similar inputs have similar labels? None where it cannot be asked."""
+    """A permutation test: do similar inputs have similar labels? `p` is None where it cannot be asked, `clear` how many
+    standard deviations of the permuted the labels lie above them, `classes` what the samples of each look like.
+    """
 
     samples: int = 0
     p: float | None = None
+    clear: float = 0.0
+    classes: dict[str, tuple[float, ...]] = {}
 
 
 class Batch(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -103,12 +111,14 @@ class Batch(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     leaks: tuple[Leak, ...] = ()
     again: Again | None = None
     alignment: Alignment | None = None
+    drifts: tuple[str, ...] = ()  # paths that came out otherwise, fetched again under the same random numbers
     untried: str = ""
 
     @property
     def inputs(self) -> tuple[Leaf, ...]:
-        """Tensors that are inputs and nothing else."""
-        return tuple(one for one in self.leaves if one.is_input)
+        """Tensors that are inputs and nothing else; where there is none, the real numbers that are to be restored."""
+        alone = tuple(one for one in self.leaves if one.is_input)
+        return alone or tuple(one for one in self.leaves if one.is_float and len(one.shape) > 1 and one.roles)
 
     @property
     def targets(self) -> tuple[Leaf, ...]:
@@ -147,11 +157,11 @@ def batch_is_whole(seen: Evidence, config: Any) -> Iterator[Finding]:
     """Inputs and targets have a row for each sample of the batch."""
     told = seen.look("batch", Batch)
     rows = {one.path: one.shape[0] for one in told.leaves if one.shape and set(one.roles) & {"input", "target"}}
-    short = {path: count for path, count in rows.items() if count == 1 and told.asked > 1}
-    if short and told.asked:
+    short = {path: count for path, count in rows.items() if count < told.asked}
+    if short:
         path, count = next(iter(short.items()))
-        message = f"{path} has {count} row, and the loader was asked for {told.asked} samples"
-        hint = "Does collate_fn, or training_step, keep only a part of the batch?"
+        message = f"{path} has {count} rows, and the loader was asked for {told.asked} samples"
+        hint = "Does collate_fn, or a transfer hook, keep only a part of the batch?"
         yield from suspected([Finding(message=message, hint=hint)], batch_is_whole, seen.reference)
 
 
@@ -159,13 +169,14 @@ def batch_is_whole(seen: Evidence, config: Any) -> Iterator[Finding]:
 def inputs_vary(seen: Evidence, config: Any) -> Iterator[Finding]:
     """The inputs differ from sample to sample."""
     told = seen.look("batch", Batch)
-    found = _some(told.inputs)
+    found = [one for one in _some(told.inputs) if one.distinct]
     flat = [one for one in found if one.distinct == 1 and told.rows > 1]
-    if len(flat) == len([one for one in found if one.distinct]) and flat:
-        one = flat[0]
+    for one in flat[:1]:
         what = f"is {one.low:.4g} everywhere" if one.low == one.high else "is the same in every sample"
         hint = "A normalisation by 0 or infinity, an index that is not used (`data[0]`), a wrong column?"
-        yield Finding(message=f"{one.path} {what}: {told.rows} samples, one input", hint=hint)
+        finding = Finding(message=f"{one.path} {what}: {told.rows} samples, one input", hint=hint)
+        # One of several may be constant on purpose: a mask, a time, a condition.
+        yield from [finding] if len(flat) == len(found) else suspected([finding], inputs_vary, seen.reference)
 
 
 @after(inputs_vary)
@@ -268,16 +279,41 @@ def labels_match_inputs(seen: Evidence, config: Any) -> Iterator[Finding]:
     if told is None or told.p is None:
         raise Skip("it cannot be asked: not one target for each sample of a data set with a length")
     before = _number(seen, "alignment")
-    if before is not None and before <= _CLEAR and told.p > _GONE:
+    if before is not None and before >= _CLEAR and told.clear < _GONE:
         message = (
             f"labels do not belong to their inputs: similar inputs have similar labels no more often than by chance"
-            f" (p = {told.p:.2f} over {told.samples} samples; {before:.4f} when it was reviewed)"
+            f" ({told.clear:.1f} standard deviations above it over {told.samples} samples; {before:.1f} when reviewed)"
         )
         yield Finding(message=message, hint="Were labels shuffled, sorted or joined by another key than the inputs?")
+    elif moved := _renumbered(_classes(seen), told.classes):
+        message = f"labels are numbered otherwise: {moved}"
+        yield Finding(
+            message=message, hint="An offset, another order of classes, a label map that is not the reviewed?"
+        )
     elif before is None and told.p > _BY_CHANCE:
         message = f"similar inputs have similar labels no more often than by chance (p = {told.p:.2f})"
         hint = "Raw inputs may well not show it; where they should, check that labels and inputs are joined rightly."
         yield Finding(message=message, level=Level.NOTICE, hint=hint)
+
+
+def _classes(seen: Evidence) -> dict[str, tuple[float, ...]]:
+    text = seen.reference.settings.get(_LOOKS, "") if seen.reference else ""
+    pairs = (word.split("=") for word in text.split())
+    return {name: tuple(map(float, values.split(","))) for name, values in pairs}
+
+
+def _renumbered(before: dict[str, tuple[float, ...]], now: dict[str, tuple[float, ...]]) -> str:
+    """`what is labelled 3 now was labelled 2`, where most classes look like another of the reviewed ones."""
+    both = [name for name in now if name in before]
+    if len(both) < 2:
+        return ""
+    nearest = {name: min(before, key=lambda other: math.dist(now[name], before[other])) for name in both}
+    own = math.fsum(math.dist(now[name], before[name]) for name in both)
+    other = math.fsum(math.dist(now[name], before[nearest[name]]) for name in both)
+    moved = [name for name in both if nearest[name] != name]
+    if 2 * len(moved) <= len(both) or not own > _ELSEWHERE * other:
+        return ""
+    return f"what is labelled {moved[0]} now looks like what was labelled {nearest[moved[0]]}"
 
 
 def _number(seen: Evidence, name: str) -> float | None:
@@ -294,8 +330,15 @@ def batch_is_fixed(seen: Evidence, config: Any) -> Iterator[Finding]:
         yield Finding(
             message=f"a step wrote into its batch, at {told.written}; each step was given a fresh copy",
             level=Level.WARNING,
-            hint="Where a data set keeps its tensors, the next epoch sees them changed: clone before you write.",
+            hint=_CLONE,
         )
+    if told.batch and told.batch.drifts:
+        message = f"fetched again under the same random numbers, {told.batch.drifts[0]} came out otherwise"
+        hint = f"Does __getitem__ write into what the data set keeps, or draw from a generator of its own? {_CLONE}"
+        yield from suspected([Finding(message=message, hint=hint)], batch_is_fixed, seen.reference)
+
+
+_CLONE = "Where a data set keeps its tensors, the next epoch sees them changed: clone before you write."
 
 
 @after(batch_is_finite, inputs_vary, labels_vary)
@@ -311,16 +354,20 @@ def data_are_as_reviewed(seen: Evidence, config: Any) -> Iterator[Finding]:
 
 
 def kept(seen: Evidence) -> dict[str, str]:
-    """What a reference notes of the batch: a line for each of its first tensors."""
+    """What a reference notes of the batch: a line for each of its first tensors, and what its classes look like."""
     told = seen.probe.batch
-    return {f"data {one.path}": _spelled(one) for one in told.leaves[:8] if one.roles} if told else {}
+    if told is None:
+        return {}
+    looks = told.alignment.classes if told.alignment else {}
+    spelled = {_LOOKS: " ".join(f"{name}={','.join(map(str, values))}" for name, values in looks.items())}
+    return {f"data {one.path}": _spelled(one) for one in told.leaves[:8] if one.roles} | (spelled if looks else {})
 
 
 def figures(seen: Evidence) -> dict[str, float]:
     """What a reference notes in numbers."""
     told = seen.probe.batch
-    p = told.alignment.p if told and told.alignment else None
-    return {"alignment": p} if p is not None else {}
+    asked = told is not None and told.alignment is not None and told.alignment.p is not None
+    return {"alignment": told.alignment.clear} if asked and told and told.alignment else {}
 
 
 def _spelled(one: Leaf) -> str:
@@ -361,9 +408,9 @@ CHECKS = (
     labels_vary,
     labels_stay_paired,
     labels_not_in_inputs,
-    data_are_as_reviewed,
     inputs_are_scaled,
     augmentation_keeps_inputs,
-    labels_match_inputs,
     batch_is_fixed,
+    data_are_as_reviewed,
+    labels_match_inputs,
 )

@@ -16,6 +16,9 @@ _CLASSES = 64  # label values counted one by one
 _SAMPLES = 192  # fetched for labels-match-inputs: 200 permutations of as many take 25 ms
 _SECONDS = 0.6  # of fetching, for that
 _PERMUTATIONS = 400
+_NUMBERED = 12  # classes at most whose looks are told, on so many directions, of so many samples at least
+_DIRECTIONS = 6
+_ENOUGH = 6
 _COLUMNS = 4096  # input columns that are compared with labels
 
 
@@ -150,10 +153,12 @@ def _refetched(loader: Any, known: dict[str, set[str]]) -> dict[str, Any]:
         one = _fetched(loader, indices, 1)
         if time.perf_counter() - started > _SECONDS:
             return {"untried": f"a batch takes {time.perf_counter() - started:.1f} s to load"}
-        other = _fetched(loader, indices, 2)
+        other, same = _fetched(loader, indices, 2), _fetched(loader, indices, 1)
     except Exception as error:  # a sampler or data set of its own kind; the training has its batch already
         return {"untried": f"{type(error).__name__}: {error}"[:200]}
-    told = {"again": _compared(one, other, known, len(indices))}
+    told: dict[str, Any] = {"again": _compared(one, other, known, len(indices))}
+    drifts = [path for path in one.keys() & same.keys() if not _equal(one[path], same[path])]
+    told["drifts"] = sorted(drifts)
     told["alignment"] = _alignment(loader, known)
     return told
 
@@ -203,6 +208,12 @@ def _compared(one: dict[str, Any], other: dict[str, Any], known: dict[str, set[s
     return told
 
 
+def _equal(one: Any, other: Any) -> bool:
+    if one.shape != other.shape:
+        return False
+    return bool(((one == other) | ((one != one) & (other != other))).all())
+
+
 def _likeness(a: Any, b: Any) -> tuple[float, float]:
     """Mean centred cosine of each sample with itself, and the share whose nearest among the others' is itself."""
     middle = (a.mean(dim=0) + b.mean(dim=0)).double() / 2
@@ -233,12 +244,15 @@ def _alignment(loader: Any, known: dict[str, set[str]]) -> dict[str, Any]:
     found = _together(parts, known)
     if found is None:
         return {}
-    features, labels = found
-    return {"samples": len(labels), "p": _p(features.float(), labels.float())}
+    features, labels, numbers = found
+    p, clear = _agreement(features.float(), labels.float())
+    return {"samples": len(labels), "p": p, "clear": clear, "classes": _classes(features, numbers)}
 
 
-def _together(parts: Sequence[dict[str, Any]], known: dict[str, set[str]]) -> tuple[Any, Any] | None:
-    """(features, labels), one row per sample; None where they cannot be told, or are not one row per sample."""
+def _together(parts: Sequence[dict[str, Any]], known: dict[str, set[str]]) -> tuple[Any, Any, Any] | None:
+    """(features, labels, class numbers or None), one row per sample; None where they cannot be told, or are not one row
+    per sample.
+    """
     torch = _torch()
     inputs = [path for path, role in known.items() if role == {INPUT}]
     targets = [path for path, role in known.items() if role == {TARGET}]
@@ -252,9 +266,11 @@ def _together(parts: Sequence[dict[str, Any]], known: dict[str, set[str]]) -> tu
     rows = len(label)
     if rows < 32 or any(len(one) != rows for one in pieces) or label.numel() // rows > 32:
         return None
+    numbers = None
     if not label.is_floating_point() and label.numel() == rows:
+        numbers = label.reshape(-1)
         label = torch.nn.functional.one_hot(label.reshape(-1).unique(return_inverse=True)[1]).double()
-    return torch.cat(pieces, dim=1), _standardised(label.reshape(rows, -1).double())
+    return torch.cat(pieces, dim=1), _standardised(label.reshape(rows, -1).double()), numbers
 
 
 def _features(tensor: Any) -> Any:
@@ -274,8 +290,10 @@ def _unit(values: Any) -> Any:
     return values / values.norm(dim=1, keepdim=True).clamp_min(1e-12)
 
 
-def _p(features: Any, labels: Any) -> float:
-    """The share of permutations of the labels that agree with the inputs at least as well."""
+def _agreement(features: Any, labels: Any) -> tuple[float, float]:
+    """The share of permutations of the labels that agree with the inputs at least as well, and how many of their
+    standard deviations the labels as they are lie above their mean.
+    """
     torch = _torch()
     features, labels = _unit(features), _unit(labels)
     kernel = features @ features.T
@@ -284,7 +302,24 @@ def _p(features: Any, labels: Any) -> float:
     orders = [torch.arange(len(labels)), *(torch.randperm(len(labels)) for _ in range(_PERMUTATIONS))]
     drawn = torch.stack([labels[order] for order in orders])
     agreement = (drawn * (kernel @ drawn)).sum(dim=(1, 2))
-    return (int((agreement[1:] >= agreement[0]).sum()) + 1) / (_PERMUTATIONS + 1)
+    actual, others = agreement[0], agreement[1:]
+    p = (int((others >= actual).sum()) + 1) / (_PERMUTATIONS + 1)
+    return p, float((actual - others.mean()) / others.std().clamp_min(1e-12))
+
+
+def _classes(features: Any, numbers: Any) -> dict[str, list[float]]:
+    """What the samples of each class look like, in a few numbers: their mean, on directions drawn once and for all."""
+    torch = _torch()
+    if numbers is None or not 2 <= len(numbers.unique()) <= _NUMBERED:
+        return {}
+    drawn = torch.randn(features.shape[1], _DIRECTIONS, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    placed = features.double() @ drawn / features.shape[1] ** 0.5
+    found = {}
+    for one in numbers.unique().tolist():
+        mine = placed[numbers == one]
+        if len(mine) >= _ENOUGH:
+            found[str(one)] = [round(value, 2) for value in mine.mean(dim=0).tolist()]
+    return found
 
 
 def _torch() -> Any:
