@@ -171,7 +171,7 @@ MUTANTS = (
         name="H-reentrant-checkpoint",
         title="the first layer is checkpointed (reentrant) though its input needs no gradient",
         causes=("parameters-are-connected", "gradients-reach"),
-        applies=in_a_row,
+        applies=lambda program: in_a_row(program) and "causal" not in program.traits,  # embeddings need gradients
         apply=at(0, forward=recomputed),
         source="PyTorch: none of the inputs have requires_grad=True",
     ),

@@ -399,7 +399,9 @@ def node_classifier(knobs):
     fresh(knobs)
     kind = NodeClassifierNLL if knobs.refactored else NodeClassifier
     module = kind(hidden=wide(knobs, 32), dropout=knobs.dropout, **hyper(knobs, 1e-2, sgd=0.5))
-    return Task(module=module, data=DataLoader([citations()], batch_size=1, collate_fn=whole), trainer=trainer(knobs))
+    return Task(
+        module=module, data=DataLoader([citations()] * 20, batch_size=1, collate_fn=whole), trainer=trainer(knobs)
+    )
 
 
 PROGRAMS = (
