@@ -305,14 +305,9 @@ def loss_fits_targets(seen: Evidence, config: Any) -> Iterator[Finding]:
         if _are_ids(one):
             message = f"{one.name} is given {one.different} whole numbers from {one.lowest:.0f} to {one.highest:.0f}"
             maybe.append(at(Finding(message=f"{message}, as class ids are", hint=_IDS), one.where))
-        if (
-            one.different == 1
-            and one.targets >= _ENOUGH
-            and not one.taken
-            and not told.manual
-            and one.name not in ("kl_div",)
-        ):
-            message = f"all {one.targets} targets of {one.name} are {one.lowest:.4g}, and no part of the batch is"
+        counted = one.targets if one.counted is None else one.counted
+        if one.different == 1 and counted >= _ENOUGH and not (one.taken or told.manual or one.name == "kl_div"):
+            message = f"all {counted} targets of {one.name} are {one.lowest:.4g}, and no part of the batch is"
             maybe.append(at(Finding(message=message, hint=_LOST), one.where))
     yield from _exchanged(seen)
     yield from _soft(maybe, loss_fits_targets, seen)

@@ -169,7 +169,10 @@ def _of_classes(call: Call, put: Any, wanted: Any) -> dict[str, Any]:
     if call.given.get("weight") is not None:
         weight = call.given["weight"]
         seen &= weight[wanted.clamp(0, len(weight) - 1)] != 0
-    return told | {"counted": int(seen.sum()), "different": int(wanted[seen].unique().numel())}
+    counted = wanted[seen]
+    if counted.numel():
+        told |= {"lowest": float(counted.min()), "highest": float(counted.max())}
+    return told | {"counted": counted.numel(), "different": int(counted.unique().numel())}
 
 
 def _chance(call: Call) -> float | None:
