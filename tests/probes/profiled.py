@@ -1,11 +1,13 @@
 """Fits in this process with the profile probe, and nets that are worth counting."""
 
+import contextlib
+
 import lightning.pytorch as pl
 import torch
 from torch import nn
 
 from backburn import evidence
-from backburn.probes import channel, memorize, profile as probe
+from backburn.probes import channel, profile as probe
 from backburn.stages import profile
 
 from . import trainings as t
@@ -60,7 +62,7 @@ def _fit(path, module, data, validation, trainer, callbacks, ckpt_path, settings
     asked = channel.Asked("profile", SETTINGS | {"scratch": str(path)} | settings, str(answer))
     probe.seed_all(asked)
     given = probe.overridden(asked, QUIET | trainer)
-    with memorize.memorizing(asked):
+    with contextlib.suppress(SystemExit):  # which ends the process of a training that answered
         one = pl.Trainer(**given, callbacks=[*callbacks, probe.callback(asked, "lightning.pytorch")])
         probe.adjust(asked, one)
         validation = t.loader(shuffle=False) if validation is None else None if validation == () else validation

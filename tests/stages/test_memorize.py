@@ -12,7 +12,7 @@ import pytest
 from backburn import pipeline
 from backburn.config import Seconds, Training
 from backburn.errors import UserError
-from backburn.report import Curve, Verdict
+from backburn.report import Curve, Level, Verdict
 from backburn.stages import memorize
 from backburn.training import Ended
 
@@ -102,7 +102,9 @@ def seen(tmp_path_factory, old_lightning):
 def test_a_training_is_memorized_on_the_cpu_by_every_road(seen, name):
     evidence, root = seen[name]
     outcomes = judged(evidence)
-    assert [key for key, one in outcomes.items() if one.verdict is not Verdict.PASS] == ["on-gpu"], evidence.ended.tail
+    assert {one.verdict for one in outcomes.values()} == {Verdict.PASS, Verdict.SKIP}, evidence.ended.tail
+    assert verdict(outcomes, "training-ran", "loss-counts-targets", "learning-rate-holds", "loss-falls") == ["pass"] * 4
+    assert not [one for outcome in outcomes.values() for one in outcome.findings if one.level is not Level.NOTICE]
     assert evidence.told.device == "cpu"
     assert not list(root.rglob("uploaded")) and not list(root.rglob("*.ckpt")) and not list(root.rglob("metrics.csv"))
 
@@ -114,9 +116,19 @@ def test_the_old_versions_were_really_used(seen, package, version):
 
 
 def test_all_roads_give_the_same_losses(seen):
-    """One seed, one batch: what differs between minors and packages is only the road."""
-    plain = seen["plain script"][0].told
-    assert {seen[name][0].told.batches for name in ROADS} == {plain.batches}
+    """One script, one seed, one batch: what differs between minors and packages is only the road."""
+    told = [seen[name][0].told for name in ROADS if "train.py" in ROADS[name].training.command]
+    assert len(told) == 6
+    assert len({one.batch_digest for one in told}) == 1 and told[0].batch_digest
+    assert {one.losses[:3] for one in told} == {told[0].losses[:3]}
+
+
+@pytest.mark.parametrize("name", ROADS)
+def test_every_look_is_taken_on_every_road(seen, name):
+    """What does not apply is the same everywhere, and nothing is untold because a look broke."""
+    told, plain = seen[name][0].told, seen["plain script"][0].told
+    assert sorted(told.untold) == sorted(plain.untold)
+    assert not [why for why in told.untold.values() if why.startswith("it raised")]
 
 
 def test_a_crash_is_a_finding_at_the_line_of_the_project(seen):
@@ -137,7 +149,7 @@ def test_a_hang_is_a_finding_with_its_stack(seen):
 
 def test_a_required_gpu_that_is_missing_is_unjudged(seen):
     outcomes = judged(seen["no gpu"][0], require_gpu=True)
-    assert verdict(outcomes, "training-ran", "on-gpu", "batch-is-fixed") == ["pass", "unjudged", "skip"]
+    assert verdict(outcomes, "training-ran", "on-gpu", "loss-falls") == ["pass", "unjudged", "skip"]
     assert seen["no gpu"][0].told.steps == 0
 
 
@@ -166,32 +178,23 @@ def test_a_failing_prepare_fails_before_the_training(seen):
 
 SOUND = memorize.Told(
     ended="memorized", steps=5, seconds=0.1, losses=(1.4, 1.0, 0.3, 0.2, 0.1), functions="cross_entropy", sign=1,
-    bound=0.0, constant=1.38, batches=("a",), loaders=("TensorDataset / BatchSampler / SequentialSampler",),
+    bound=0.0, constant=1.38, batch_digest="a", loaders=("TensorDataset / BatchSampler / SequentialSampler",),
     trainable=4, device="cuda:0 NVIDIA H200", peak_memory=2**21,
 )  # fmt: skip
 UNKNOWN = {"bound": None, "sign": 0, "constant": None}
 FINE = Ended(command=("python",), code=0, seconds=1.0)
+# The checks of the engine have tables of their own, in tests/memorization.
 BROKEN = {
     "training-ran": [{"ended": "cut"}, {"ended": "exception"}],
-    "on-gpu": [],
-    "batch-is-fixed": [{"batches": ("a", "b"), "differs": "batch[0]: float32 (2,)"}],
-    "loss-is-finite": [{"losses": (1.0, float("nan"))}, {"losses": (1.0, float("inf"))}, {"losses": ()}],
-    "loss-sign": [{"sign": -1}],
     "loss-above-bound": [{"losses": (1.0, -0.5)}],
-    "gradients-reach": [{"without_gradient": ("a.weight",)}, {"zero_gradient": ("a.weight",)}, {"trainable": 0}],
-    "parameters-move": [{"unmoved": ("a.weight",)}],
-    "loss-falls": [
-        {"losses": (1.4, 0.9, 0.5)},
-        {"losses": (1.4, 0.1, 0.1, 0.5)},
-        {"losses": (1.4, 0.55, 0.5, 0.45), "bound": 0.2, "constant": 1.5},
-        {"losses": (0.0, 0.0, 0.0, 0.0), "constant": 0.0},
-    ],
 }
 
 
-def test_sound_evidence_passes_every_check():
+def test_sound_evidence_fails_no_check():
     outcomes = judged(memorize.Evidence(ended=FINE, told=SOUND), require_gpu=True)
-    assert {one.verdict for one in outcomes.values()} == {Verdict.PASS}
+    assert {one.verdict for one in outcomes.values()} == {Verdict.PASS, Verdict.SKIP}
+    own = ("training-ran", "on-gpu", "loss-is-finite", "loss-above-bound", "loss-falls", "within-budget")
+    assert verdict(outcomes, *own) == ["pass"] * 6
 
 
 @pytest.mark.parametrize(("check", "change"), [(key, one) for key, many in BROKEN.items() for one in many])
@@ -205,12 +208,7 @@ def test_broken_evidence_fails_one_check(check, change):
     ("change", "config", "check", "expected"),
     [
         (UNKNOWN, {}, "loss-above-bound", "skip"),
-        ({"losses": (0.1, 0.1, 0.09)}, {}, "loss-falls", "skip"),
-        ({"losses": (1.4, 1.3, 1.4), "optimizers": 2}, {}, "loss-falls", "skip"),
-        ({"losses": (-1.0, -2.0)} | UNKNOWN, {}, "loss-falls", "unjudged"),
-        ({"losses": (-1.0, -2.9, -2.9, -2.9)} | UNKNOWN, {"floor": -3.0}, "loss-falls", "pass"),
-        ({"losses": (), "manual": True}, {}, "loss-is-finite", "unjudged"),
-        ({"noisy": ("a.bias",)}, {}, "parameters-move", "pass"),
+        ({"sign": -1}, {}, "loss-above-bound", "skip"),
         ({"device": "cpu"}, {"require_gpu": True}, "on-gpu", "unjudged"),
         ({"device": "cpu"}, {}, "on-gpu", "skip"),
     ],
@@ -218,25 +216,6 @@ def test_broken_evidence_fails_one_check(check, change):
 def test_what_does_not_apply_or_cannot_be_known(change, config, check, expected):
     outcomes = judged(memorize.Evidence(ended=FINE, told=msgspec.structs.replace(SOUND, **change)), **config)
     assert verdict(outcomes, check) == [expected]
-    assert not [key for key, one in outcomes.items() if one.verdict is Verdict.FAIL]
-
-
-@pytest.mark.parametrize(
-    ("loader", "cause"),
-    [
-        ("TensorDataset / BatchSampler / SequentialSampler", "random augmentation in __getitem__"),
-        ("TensorDataset / BatchSampler / RandomSampler", "draws by a RandomSampler"),
-        ("TensorDataset / Buckets / RandomSampler", "the custom batch_sampler Buckets"),
-        ("Stream / BatchSampler / _InfiniteConstantSampler / iterable", "Stream is an IterableDataset"),
-    ],
-)
-def test_another_batch_is_told_with_its_likely_cause(loader, cause):
-    told = msgspec.structs.replace(SOUND, batches=("a", "b"), differs="batch[0]: float32 (2,)", loaders=(loader,))
-    (finding,) = judged(memorize.Evidence(ended=FINE, told=told))["batch-is-fixed"].findings
-    assert (
-        finding.message == "step 5 saw another batch than the first, at batch[0]: float32 (2,)"
-        and cause in finding.hint
-    )
 
 
 def test_a_machine_that_lacks_something_is_unjudged():
@@ -256,14 +235,6 @@ def test_the_budget_warns():
     outcome = judged(memorize.Evidence(ended=ended, told=SOUND))["within-budget"]
     assert (outcome.verdict, outcome.findings[0].level.value) == (Verdict.PASS, "warning")
     assert outcome.findings[0].message == "the training took 301 s, more than the budget of 300 s"
-
-
-def test_names_are_grouped_and_the_rest_counted():
-    names = tuple(f"encoder.{i}.weight" for i in range(4)) + ("head.weight", "head.bias", "tail")
-    told = msgspec.structs.replace(SOUND, without_gradient=names, trainable=9)
-    message = judged(memorize.Evidence(ended=FINE, told=told))["gradients-reach"].findings[0].message
-    assert message.startswith("7 of 9 trainable parameters (encoder.0.weight, ")
-    assert "head.weight and 2 more" in message
 
 
 def test_figures_begin_with_the_headline():
