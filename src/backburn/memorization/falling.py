@@ -154,4 +154,5 @@ def _needed(losses: Sequence[float], floor: float, need: float) -> float:
 def figures(seen: Evidence) -> dict[str, float]:
     """What a reference notes in numbers."""
     losses = seen.probe.losses
-    return {"progress": progress(losses)} if losses and all(map(math.isfinite, losses)) else {}
+    told = {"steps": float(seen.probe.steps)}
+    return told | {"progress": progress(losses)} if losses and all(map(math.isfinite, losses)) else told

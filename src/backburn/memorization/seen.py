@@ -11,6 +11,7 @@ from ..references import Reference
 from ..training import Ended
 from .afterwards import After
 from .batch import Batch
+from .census import Census
 from .falling import Origin
 from .dependence import Dependence
 from .forward import Forward
@@ -71,6 +72,7 @@ class Told(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     dependence: Dependence | None = None
     optimizing: Optimizing | None = None
     after: After | None = None
+    census: Census | None = None
     kind: str = "memorize-probe"
     schema: int = 2
 

@@ -19,6 +19,7 @@ from ..errors import Skip, Unjudged
 from ..memorization import (
     afterwards,
     batch,
+    census,
     dependence,
     falling,
     forward,
@@ -189,6 +190,7 @@ CHECKS: tuple[Check, ...] = (
             *units.CHECKS,
             *forward.CHECKS,
             *dependence.CHECKS,
+            *census.CHECKS,
             *map(after(loss_is_finite), (loss_falls, *afterwards.CHECKS)),
             losscalls.as_reviewed,
             within_budget,
@@ -203,7 +205,7 @@ def candidate(seen: Evidence, config: Config) -> Reference | None:
     if told is None or told.ended in ("cut", "exception", "no-gpu"):
         return None
     alone = msgspec.structs.replace(seen, reference=None)
-    numbers = _figures(told) | batch.figures(alone) | losscalls.figures(alone) | falling.figures(alone)
+    numbers = {name: value for figures in _FIGURES for name, value in figures(alone).items()}
     return Reference(
         stage="memorize",
         training=config.training.name,
@@ -211,17 +213,21 @@ def candidate(seen: Evidence, config: Config) -> Reference | None:
         seeds=(config.seed,),
         figures={name: (value,) for name, value in numbers.items() if math.isfinite(value)},
         settings={FOUND: " ".join(_found(alone, config))}
-        | batch.kept(alone)
-        | losscalls.kept(alone)
-        | parameters.kept(alone)
-        | optimizing.kept(alone)
-        | forward.kept(alone)
-        | dependence.kept(alone),
+        | {name: text for kept in _KEPT for name, text in kept(alone).items()},
     )
 
 
-def _figures(told: Told) -> dict[str, float]:
-    return {"steps": told.steps} | ({"first loss": told.losses[0]} if told.losses else {})
+# What each part of a training leaves for a reference, in numbers and in words.
+_FIGURES = (batch.figures, losscalls.figures, falling.figures)
+_KEPT = (
+    batch.kept,
+    losscalls.kept,
+    parameters.kept,
+    census.kept,
+    optimizing.kept,
+    forward.kept,
+    dependence.kept,
+)
 
 
 def _found(seen: Evidence, config: Config) -> Iterator[str]:

@@ -8,13 +8,14 @@ from __future__ import annotations
 import time
 from typing import Any
 
-from . import after, batch, dependence, lossfacts, modes, pairing, parameters, purity, units
+from . import after, batch, census, dependence, lossfacts, modes, pairing, parameters, purity, units
 from .session import Session, Untold
 
 FIRST: dict[str, Any] = {
     "batch": batch,
     "loss_calls": lossfacts,
     "parameters": parameters,
+    "census": census,
     "modes": modes,
     "units": units,
 }  # before the first step

@@ -1,0 +1,49 @@
+"""What the model is made of, as it was reviewed: a kind of layer that is gone changes nothing that one step shows."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from ..errors import Skip
+from ..report import Finding
+
+if TYPE_CHECKING:
+    from .seen import Evidence
+
+_LOST = 0.5  # share of the reviewed number of a kind from which it counts as taken out
+# What a change of the loss, of the precision or of a fused kernel moves by itself.
+_UNTOLD = {"softmaxes", "products"}
+
+
+class Census(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Kind of layer -> how often it stands between the parameters and the loss."""
+
+    kinds: dict[str, int] = {}
+
+
+def model_is_as_reviewed(seen: Evidence, config: Any) -> Iterator[Finding]:
+    """No kind of layer is gone since the model was reviewed."""
+    if seen.reference is None:
+        raise Skip("there is no reference")
+    now = seen.look("census", Census).kinds
+    for kind, count in _parsed(seen.reference.settings.get("layers", "")).items():
+        if kind not in _UNTOLD and now.get(kind, 0) < _LOST * count:
+            message = f"{now.get(kind, 0)} {kind} stand between the parameters and the loss; {count} when reviewed"
+            hint = "Was a layer taken out, or never called? If it was meant: `backburn bless memorize`."
+            yield Finding(message=message, hint=hint)
+
+
+def _parsed(text: str) -> dict[str, int]:
+    return {kind: int(count) for kind, _, count in (word.partition("=") for word in text.split())}
+
+
+def kept(seen: Evidence) -> dict[str, str]:
+    """What a reference notes: `activations=3 normalisations=2`."""
+    told = seen.probe.census
+    return {"layers": " ".join(f"{kind}={count}" for kind, count in sorted(told.kinds.items()))} if told else {}
+
+
+CHECKS = (model_is_as_reviewed,)
