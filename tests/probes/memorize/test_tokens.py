@@ -97,6 +97,19 @@ def test_padding_that_is_seen(of, target):
     assert told.far > 1e-3 and told.mask == "batch[1]"
 
 
+class Counted(Classes):
+    def training_step(self, batch, batch_idx):
+        x, lengths, y = batch
+        return super().training_step((x, torch.arange(x.shape[1]) < lengths[:, None], y), batch_idx)
+
+
+def test_lengths_say_where_padding_is():
+    parts = words() * mask(), mask().sum(1), torch.arange(64) % WORDS
+    assert dependence_of(Counted(), *parts).padding.far < 1e-4
+    told = dependence_of(Counted(padded=True, placed=False), *parts)
+    assert told.padding.far > 1e-3 and told.padding.mask == "batch[1]" and told.order.unmoved
+
+
 class Lengths(t.Net):
     """Means of embeddings, over what is no padding, or over all."""
 

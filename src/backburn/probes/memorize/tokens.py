@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from .changes import Changes, Output, outputs, spread
+from .roles import TARGET
 from .session import Untold
 
 _SHORTEST = 4  # positions
@@ -118,10 +119,18 @@ def _masks(changes: Changes) -> Iterator[tuple[str, Any]]:
             real = _real(one.bool())
             if real is not None and not real.all():
                 yield path, real
-        elif one.dim() == 1 and not one.is_floating_point() and int(one.max()) in lengths and int(one.min()) > 0:
+        elif TARGET in changes.roles[path] or one.dim() != 1 or one.is_floating_point() or int(one.min()) <= 0:
+            continue
+        elif int(one.max()) in lengths:
             real = torch.arange(int(one.max()), device=one.device) < one[:, None]
-            if not real.all() and len(changes.inputs) > 1 or not real.all() and path in changes.inputs:
+            if not real.all() and all(_is_filled(part, real) for _, part in _long(changes, real.shape)):
                 yield path, real
+
+
+def _is_filled(one: Any, real: Any) -> bool:
+    """Whether one value stands wherever nothing is real: else the numbers are no lengths."""
+    rest = one[~real]
+    return bool((rest == rest.reshape(-1)[0]).all())
 
 
 def _real(mask: Any) -> Any:
@@ -229,10 +238,18 @@ def order(changes: Changes) -> dict[str, Any]:
     shape = next((one.shape for one in changes.inputs.values() if _is_tokens(one)), None)
     if shape is None:
         raise Untold("no tokens were found in the batch")
-    ranks = torch.randperm(shape[1], generator=changes.generator)
+    ranks, full = torch.arange(shape[1]), _full(changes, shape)
+    ranks[:full] = torch.randperm(full, generator=changes.generator)
     changed = {path: one[:, ranks.to(one.device)] for path, one in changes.inputs.items() if one.shape[:2] == shape}
     done = changes.run(changed)
     return {"unmoved": all(_same(one, other) for one, other in _ordered(changes, done, shape, ranks))}
+
+
+def _full(changes: Changes, shape: Any) -> int:
+    """How many positions at the front are real in each sample; all of them where nothing says otherwise."""
+    marked = [real for _, real in _masks(changes) if real.shape == shape]
+    marked += [one != _fills(one) for one in changes.inputs.values() if one.shape == shape and _fills(one) is not None]
+    return min((int(one.all(dim=0).int().cumprod(dim=0).sum()) for one in marked), default=shape[1])
 
 
 def _is_tokens(one: Any) -> bool:
