@@ -110,12 +110,18 @@ def _in_batch(session: Session, call: Call, wanted: Any) -> str:
     if wanted.is_floating_point() and call.name == "cross_entropy" and wanted.dim() > 1:
         flat = wanted.argmax(dim=1)
     ranks, values = _ranks(flat), flat.detach().unique()
+    seen = flat.detach().reshape(-1) != call.given.get("ignore_index", -100)
     for path, one in session.tensors(session.first.batch).items():
         if one.numel() > wanted.numel() and not one.is_floating_point() and len(values) > 1:
             if bool(torch.isin(values, one.detach().to(values.dtype)).all()):
                 return path  # those of its tokens that are masked, or come next
         if one.numel() not in (flat.numel(), wanted.numel()) or not one.numel():
             continue
+        if flat.numel() == one.numel() and bool(seen.any()) and not bool(seen.all()):
+            if torch.equal(
+                _ranks(one.reshape(-1)[seen.to(one.device)]).to(seen.device), _ranks(flat.reshape(-1)[seen])
+            ):
+                return path  # some of it is ignored
         other = _ranks(one)
         if any(torch.equal(other, mine.to(other.device)) for mine in {ranks, _ranks(wanted)}):
             return path
