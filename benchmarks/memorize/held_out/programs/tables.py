@@ -424,7 +424,7 @@ PROGRAMS = (
         family="recommender",
         build=recommender,
         traits=frozenset({"noise"}),
-        knobs=ALL - {"dropout"},
+        knobs=ALL - {"dropout", "precision"},  # products of embeddings: nothing that autocast changes
     ),
     Program(
         name="forecaster",
