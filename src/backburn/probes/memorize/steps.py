@@ -111,8 +111,8 @@ class Steps:
             one.note_stale(self.clear)
         one.backwards = self.backwards
         self.clear -= one.keys
-        inside = self.backwards - one.began
-        one.ended(optimizer, self.gradients if inside < 2 else {}, self.scale)
+        one.again |= self.backwards - one.began > 1
+        one.ended(optimizer, {} if one.again else self.gradients, self.scale)
 
     def record(self) -> dict[str, Any]:
         """Plain data, as `backburn.memorization.optimizing.Optimizing` says. Raises Untold where something failed."""
@@ -148,7 +148,7 @@ class Optimizer:
         self.first: Any = None  # all samples before the first step
         self.touched: Any = None  # that had a gradient in each step
         self.now: Any = None
-        self.had_state = False
+        self.had_state = self.again = False
         self.backwards = self.began = self.windows = self.lost = 0
         self.stale = [0] * len(held)
         self.ratios: list[float] = []
