@@ -15,10 +15,11 @@ from typing import Any
 import msgspec
 
 from . import evidence, references
+from .config import nearest
 from .memorization.seen import Evidence, Told
 from .probes import channel
 from .references import Reference
-from .report import Curve, Figure, Finding, Level, Outcome, Report, Table
+from .report import Curve, Figure, Finding, Level, Outcome, Report, Table, name_of
 from .stages import memorize as stage
 from .training import Ended
 
@@ -48,7 +49,8 @@ def memorize(
     file is written. `report.verdict` is pass, fail or unjudged, `report.cause` the check that is named first.
     Raises TypeError or ValueError for wrong use only; what the training raises is in the report.
     """
-    _expect(module, data, trainer)
+    _expect(module, data)
+    _expect_arguments(module, trainer, allow, frozen)
     config = stage.Config(steps=steps, seed=seed, frozen=tuple(frozen), running=min(3, max(1, steps - 1)))
     held = _reference(reference)
     seen = gather(module, data, config, dict(trainer or {}))
@@ -64,14 +66,37 @@ def gather(module: Any, data: Any, config: stage.Config, trainer: dict[str, Any]
     return Evidence(ended=msgspec.structs.replace(ended, seconds=time.perf_counter() - started), told=told)
 
 
-def _expect(module: Any, data: Any, trainer: Any) -> None:
-    names = {one.__name__ for one in type(module).__mro__}
-    if "LightningModule" not in names:
-        raise TypeError(f"module must be a LightningModule, got {type(module).__name__}")
-    if "LightningDataModule" not in {one.__name__ for one in type(data).__mro__} and not hasattr(data, "__iter__"):
-        raise TypeError(f"data must be a LightningDataModule or an iterable of batches, got {type(data).__name__}")
+def _expect(module: Any, data: Any) -> None:
+    if not _is_a(module, "LightningModule"):
+        raise TypeError(f"module must be a LightningModule, got {_kind(module)}")
+    if not _is_a(data, "LightningDataModule") and (isinstance(data, type) or not hasattr(data, "__iter__")):
+        raise TypeError(f"data must be a LightningDataModule or an iterable of batches, got {_kind(data)}")
+
+
+def _is_a(one: Any, name: str) -> bool:
+    """By name, as there are two packages, and none of them is to be imported for it."""
+    return name in {base.__name__ for base in type(one).__mro__}
+
+
+def _kind(one: Any) -> str:
+    return f"the class {one.__name__}: make one" if isinstance(one, type) else type(one).__name__
+
+
+def _expect_arguments(module: Any, trainer: Any, allow: Any, frozen: Any) -> None:
+    from .probes.memorize.inprocess import arguments
+
     if trainer is not None and not isinstance(trainer, Mapping):
         raise TypeError(f"trainer must be a dict of Trainer arguments, got {type(trainer).__name__}")
+    taken = arguments(module)
+    for name in sorted(set(trainer or ()) - taken):
+        raise TypeError(f"trainer has no argument {name!r}. {nearest(str(name), taken)}")
+    for what, of, given in (("allow", "checks", allow), ("frozen", "patterns", frozen)):
+        if isinstance(given, str):
+            raise TypeError(f"{what} must be a list of {of}, got the str {given!r}")
+    known = {name_of(check) for check in stage.CHECKS}
+    for one in allow:
+        if not any(_matches(name, one) for name in known):
+            raise ValueError(f"no check of memorize is called {one!r}. {nearest(one.rpartition('/')[2], known)}")
 
 
 def _reference(given: Report | Reference | Path | str | None) -> Reference | None:
@@ -140,10 +165,13 @@ def _report(seen: Evidence, config: stage.Config, allow: tuple[str, ...]) -> Rep
 
 
 def _allowed(outcome: Outcome, allow: tuple[str, ...]) -> Outcome:
-    name = outcome.check.partition("/")[2]
-    if not any(fnmatch.fnmatch(outcome.check, one) or fnmatch.fnmatch(name, one) for one in allow):
+    if not any(_matches(outcome.check.partition("/")[2], one) for one in allow):
         return outcome
     return msgspec.structs.replace(outcome, findings=tuple(map(_as_notice, outcome.findings)))
+
+
+def _matches(name: str, pattern: str) -> bool:
+    return fnmatch.fnmatch(name, pattern) or fnmatch.fnmatch(f"memorize/{name}", pattern)
 
 
 def _as_notice(finding: Finding) -> Finding:

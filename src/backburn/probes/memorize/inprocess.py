@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib
+import inspect
+import signal
 import traceback
+from collections.abc import Iterator
 from typing import Any
 
 from .. import channel, seeds
 from . import frames
 from .session import eagerly
-from .snapshot import Snapshot, numbers_kept
+from .snapshot import Optimizers, Snapshot, numbers_kept
 
 
 def fit(probe: Any, asked: channel.Asked, module: Any, data: Any, given: dict[str, Any]) -> dict[str, Any] | None:
@@ -17,21 +21,24 @@ def fit(probe: Any, asked: channel.Asked, module: Any, data: Any, given: dict[st
 
     Returns what the training raised: `message`, `file`, `line` and `tail`; None where it raised nothing.
     """
-    package = _package(module)
-    lightning = importlib.import_module(package)
+    home = package(module)
+    lightning = importlib.import_module(home)
     is_datamodule = any(one.__name__ == "LightningDataModule" for one in type(data).__mro__)
-    held = [Snapshot(module)] + ([Snapshot(data)] if is_datamodule else [])
-    with numbers_kept(), eagerly():
+    held: list[Snapshot | Optimizers] = [Optimizers(module), Snapshot(module)]
+    held += [Snapshot(data)] if is_datamodule else []
+    with numbers_kept(), eagerly(), _interruptible():
         try:
             seeds.seed_all(int(asked.settings["seed"]))
             quiet = {"logger": False, "enable_checkpointing": False, "enable_progress_bar": False}
             given = {"max_epochs": -1} | given | quiet | {"enable_model_summary": False, "barebones": False}
             given = probe.overridden(asked, given)
-            given["callbacks"] = [*_listed(given.get("callbacks")), probe.callback(asked, package)]
+            given["callbacks"] = [*_listed(given.get("callbacks")), probe.callback(asked, home)]
             trainer = lightning.Trainer(**given)
             probe.adjust(asked, trainer)
             trainer.fit(module, datamodule=data) if is_datamodule else trainer.fit(module, _loader(data))
         except (Exception, SystemExit) as error:
+            if isinstance(error.__context__, KeyboardInterrupt):  # of which Lightning makes exit(1)
+                raise KeyboardInterrupt from None
             if frames.is_ours(_innermost(error)):  # our own bug is not the training's
                 raise
             return _told(error)
@@ -39,6 +46,17 @@ def fit(probe: Any, asked: channel.Asked, module: Any, data: Any, given: dict[st
             for one in held:
                 one.restore()
     return None
+
+
+@contextlib.contextmanager
+def _interruptible() -> Iterator[None]:
+    """Lightning, once interrupted, has the process ignore Ctrl-C for good."""
+    handler = signal.getsignal(signal.SIGINT)
+    try:
+        yield
+    finally:
+        if handler is not None and signal.getsignal(signal.SIGINT) is not handler:
+            signal.signal(signal.SIGINT, handler)
 
 
 class _Batches:
@@ -58,7 +76,14 @@ def _loader(data: Any) -> Any:
     return data if isinstance(data, (DataLoader, dict)) or hasattr(data, "flattened") or several else _Batches(data)
 
 
-def _package(module: Any) -> str:
+def arguments(module: Any) -> set[str]:
+    """The names of what the Trainer of this module's package takes."""
+    trainer = importlib.import_module(package(module)).Trainer
+    return set(inspect.signature(trainer.__init__).parameters) - {"self"}
+
+
+def package(module: Any) -> str:
+    """ "lightning.pytorch" or "pytorch_lightning", whichever the module's class is of."""
     names = [one.__module__ for one in type(module).__mro__ if one.__name__ == "LightningModule"]
     return "pytorch_lightning" if names and names[0].startswith("pytorch_lightning") else "lightning.pytorch"
 

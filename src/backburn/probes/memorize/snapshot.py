@@ -55,6 +55,44 @@ class Snapshot:
                 tensor.grad = grad
 
 
+class Optimizers:
+    """The optimizers that `root` and its submodules hold, in an attribute or in a list or dict there; as `Snapshot`."""
+
+    def __init__(self, root: Any) -> None:
+        found = {id(one): one for module in root.modules() for one in _held(module) if hasattr(one, "param_groups")}
+        self.held = [
+            (one, dict(vars(one)), _cloned(one.state), [(group, _own(group)) for group in one.param_groups])
+            for one in found.values()
+        ]
+
+    def restore(self) -> None:
+        """Put all of it back; the tensors of a state are new ones."""
+        for one, values, state, groups in self.held:
+            vars(one).clear()
+            vars(one).update(values)
+            one.state.clear()
+            one.state.update(state)
+            one.param_groups[:] = [group for group, _ in groups]
+            for group, own in groups:
+                group.clear()
+                group.update(own)
+
+
+def _held(module: Any) -> Iterator[Any]:
+    for value in list(vars(module).values()):
+        yield value
+        if isinstance(value, _CONTAINERS):
+            yield from list(value.values() if isinstance(value, dict) else value)
+
+
+def _cloned(state: Any) -> dict[Any, Any]:
+    return {key: _own(one) if isinstance(one, dict) else one for key, one in state.items()}
+
+
+def _own(values: dict[str, Any]) -> dict[str, Any]:
+    return {name: one.detach().clone() if _is_tensor(one) else one for name, one in values.items()}
+
+
 def _put_back(tensor: Any, own: Any) -> None:
     same = (tensor.device, tensor.shape, tensor.dtype) == (own.device, own.shape, own.dtype)
     if not same:
