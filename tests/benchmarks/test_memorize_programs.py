@@ -22,7 +22,7 @@ CHANGED = {
     "batch": 0.5,
     "precision": "bf16-mixed",
     "clip": 0.01,
-    "warmup": 20,
+    "warmup": 15,
     "dropout": 0.3,
     "refactored": True,
 }
@@ -100,12 +100,13 @@ def shown(program, knobs):
 
 
 def differs(program, knob):
-    (kind, size, own), (other_kind, other_size, other) = shown(program, Knobs()), shown(program, turned(knob))
+    (kind, size, own), (other_kind, other_size, other) = shown(program, Knobs()), shown(program, turned(program, knob))
     return kind is not other_kind or size != other_size or not same(own, other)
 
 
-def turned(knob):
-    return replace(Knobs(), **{knob: CHANGED[knob]})
+def turned(program, knob):
+    value = "adamw" if (program.name, knob) == ("wine-logistic", "optimizer") else CHANGED[knob]  # its own is SGD
+    return replace(Knobs(), **{knob: value})
 
 
 def state(task):
@@ -159,7 +160,7 @@ def test_it_memorizes_a_batch(program):
 @pytest.mark.parametrize(("program", "knob"), EACH_KNOB)
 def test_each_knob_changes_something_and_stays_healthy(program, knob):
     assert differs(program, knob)
-    losses = memorized(program, turned(knob), steps=50)
+    losses = memorized(program, turned(program, knob), steps=50)
     assert all(torch.isfinite(torch.tensor(losses)))
     if program.name not in NOT_BY_THEIR_LOSS:
         assert min(losses) < losses[0] - 0.1 * abs(losses[0])

@@ -247,7 +247,7 @@ class LitFlowRewritten(LitFlow):
 @seeded
 def flow(knobs):
     kind = LitFlowRewritten if knobs.refactored else LitFlow
-    module = kind(hidden(knobs, 32), recipe(knobs, 5e-3, sgd=0.003))
+    module = kind(hidden(knobs, 32), recipe(knobs, 5e-3))
     return Task(module=module, data=TensorData(moons(), batch_size=rows(knobs, 64)), trainer=arguments(knobs))
 
 
@@ -386,7 +386,7 @@ PROGRAMS = (
         family="flow",
         build=flow,
         traits=frozenset({"tabular", "hidden", "unbounded", "datamodule"}),
-        knobs=EVERY - {"dropout"},
+        knobs=EVERY - {"dropout", "optimizer"},
     ),
     Program(
         name="gan",
