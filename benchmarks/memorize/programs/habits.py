@@ -260,7 +260,7 @@ class LitExperts(LitClassifier):
 
 @seeded
 def experts(knobs):
-    module = LitExperts(Experts(hidden(knobs, 32), knobs.dropout), recipe(knobs, 5e-3, sgd=0.1))
+    module = LitExperts(Experts(hidden(knobs, 32), knobs.dropout), recipe(knobs, 3e-3, sgd=0.1))
     return Task(module=module, data=TensorData(*digits(), batch_size=rows(knobs, 32)), trainer=arguments(knobs))
 
 
