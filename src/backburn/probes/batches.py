@@ -61,7 +61,10 @@ def leaves(value: Any, path: str = "batch", depth: int = 0) -> Iterator[Leaf]:
     >>> list(leaves({"x": [1, 2.0], "name": "a"}))
     [("batch['x'][0]", 1), ("batch['x'][1]", 2.0), ("batch['name']", 'a')]
     """
-    if depth > _DEPTH or _is_tensor(value) or hasattr(value, "tobytes"):
+    if getattr(value, "is_nested", False):
+        for index, one in enumerate(value.unbind()):
+            yield from leaves(one, f"{path}[{index}]", depth + 1)
+    elif depth > _DEPTH or _is_tensor(value) or hasattr(value, "tobytes"):
         yield path, value
     elif isinstance(value, Mapping):
         for key, one in value.items():

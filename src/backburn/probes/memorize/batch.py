@@ -9,7 +9,7 @@ from typing import Any
 
 from ..batches import leaves
 from .roles import INPUT, TARGET, roles
-from .session import Session, Untold
+from .session import Session, Untold, is_plain
 from .snapshot import numbers_kept
 
 _CLASSES = 64  # label values counted one by one
@@ -102,8 +102,9 @@ def _leaf(path: str, tensor: Any, rows: int, role: set[str]) -> dict[str, Any]:
     told |= {"low": float(numbers.min()), "high": float(numbers.max()), "mean": float(numbers.mean())}
     told["std"] = float(numbers.std()) if numbers.numel() > 1 else 0.0
     told["whole"] = not one.is_floating_point() or bool((numbers == numbers.round()).all())
+    real = _torch().view_as_real(one) if one.is_complex() else one
     if one.dim() and one.shape[0] == rows and rows > 1 and one.numel() // rows <= 1 << 20:
-        told["distinct"] = len(_torch().unique(one.reshape(rows, -1).nan_to_num(), dim=0))
+        told["distinct"] = len(_torch().unique(real.reshape(rows, -1).nan_to_num(), dim=0))
     if not one.is_floating_point() and not one.is_complex():
         values, counts = one.reshape(-1).unique(return_counts=True)
         told["values"] = len(values)
@@ -121,7 +122,7 @@ def _leaks(tensors: dict[str, Any], known: dict[str, set[str]], rows: int) -> li
         if known.get(path) == {TARGET} and one.numel() == rows and rows >= 8
     ]
     for path, one in tensors.items():
-        if known.get(path) != {INPUT} or not one.is_floating_point() or one.shape[0] != rows:
+        if known.get(path) != {INPUT} or not one.is_floating_point() or not one.dim() or one.shape[0] != rows:
             continue
         columns = one.detach().reshape(rows, -1)[:, :_COLUMNS].double()
         for where, target in targets:
@@ -176,7 +177,7 @@ def _fetched(loader: Any, indices: Sequence[Any], seed: int) -> dict[str, Any]:
         sys.modules["numpy"].random.seed(seed)
     fetcher: Any = _MapDatasetFetcher(loader.dataset, True, loader.collate_fn, False)
     batch = fetcher.fetch(list(indices))
-    return {path: value for path, value in leaves(batch) if hasattr(value, "detach")}
+    return {path: value for path, value in leaves(batch) if is_plain(value)}
 
 
 def _compared(one: dict[str, Any], other: dict[str, Any], known: dict[str, set[str]], rows: int) -> dict[str, Any]:

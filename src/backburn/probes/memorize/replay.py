@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import copy
+import types
 from collections.abc import Iterator
 from typing import Any
 
@@ -34,12 +35,20 @@ class Replay:
 
     def __next__(self) -> tuple[Any, int, int]:
         if self.kept is None:
-            batch, _, dataloader = next(self.real)
+            batch, dataloader = self._fetch()
+            while batch is None:  # of a collate that leaves broken samples out; Lightning goes past it
+                batch, dataloader = self._fetch()
         else:
             batch, dataloader = self._again(), 0
         self.fetched += 1
         self.done = self.fetched >= self.steps
         return batch, self.fetched - 1, dataloader
+
+    def _fetch(self) -> tuple[Any, int]:
+        found = next(self.real)
+        if isinstance(found, tuple):
+            return found[0], found[2]
+        return Taken(next(found)[0]), 0
 
     def _watch_transfer(self) -> None:
         """Keep what the first transfer made of the batch; what is held goes past the hooks."""
@@ -88,17 +97,40 @@ class Replay:
         vars(self.trainer.strategy).pop("batch_to_device", None)
 
 
+class Taken:
+    """In the place of the loader that a `training_step(self, dataloader_iter)` takes its batch from."""
+
+    def __init__(self, batch: Any) -> None:
+        self.batch = batch
+
+    def __iter__(self) -> Taken:
+        return self
+
+    def __next__(self) -> tuple[Any, int, int]:
+        return self.batch, 0, 0
+
+
 def duplicate(batch: Any) -> Any:
     """A copy that shares no tensor with `batch`; in whatever it is nested, and graphs left behind."""
     if _is_tensor(batch):
         return batch.detach().clone()
     if type(batch) in (list, tuple):
         return type(batch)(map(duplicate, batch))
-    if type(batch) is dict:
-        return {key: duplicate(one) for key, one in batch.items()}
+    if type(batch) in (dict, types.MappingProxyType):
+        return type(batch)({key: duplicate(one) for key, one in batch.items()})
     with contextlib.suppress(Exception):  # a tensor inside with a graph behind it, or what cannot be copied at all
         return copy.deepcopy(batch)
+    with contextlib.suppress(Exception):
+        return _rebuilt(batch)
     return batch
+
+
+def _rebuilt(batch: Any) -> Any:
+    """An object of the same class with copies of what it holds."""
+    copied = copy.copy(batch)
+    for name in vars(batch):
+        setattr(copied, name, duplicate(getattr(batch, name)))
+    return copied
 
 
 def _tensors(batch: Any) -> Iterator[tuple[str, Any]]:

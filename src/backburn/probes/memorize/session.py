@@ -73,12 +73,19 @@ class Session:
         return size(self.batch)
 
     def copy(self) -> Any:
-        """The batch, to be changed at will: edit its tensors in place, by the paths of `leaves`."""
-        return duplicate(self.batch)
+        """The batch, to be changed at will: edit its tensors in place, by the paths of `leaves`.
+
+        Raises Untold where it cannot be copied.
+        """
+        copied = duplicate(self.batch)
+        held = {id(one) for _, one in leaves(self.batch) if is_plain(one)}
+        if any(id(one) in held for _, one in leaves(copied)):
+            raise Untold(f"a {type(self.batch).__name__} cannot be copied")
+        return copied
 
     def tensors(self, batch: Any = None) -> dict[str, Any]:
-        """Path -> tensor, of the held batch or another one."""
-        return {path: one for path, one in leaves(self.batch if batch is None else batch) if hasattr(one, "detach")}
+        """Path -> tensor, of the held batch or another one; none that is sparse or quantized."""
+        return {path: one for path, one in leaves(self.batch if batch is None else batch) if is_plain(one)}
 
     @property
     def first(self) -> Pass:
@@ -101,7 +108,7 @@ class Session:
         `evaluation` puts all modules into eval mode for it. Afterwards parameters, buffers, gradients, flags, hooks,
         counters and optimizers are what they were. Raises what training_step raises.
         """
-        done, given = Pass(), self.copy() if batch is None else batch
+        done, given = Pass(), duplicate(self.batch) if batch is None else batch
         done.batch = given
         with self._untouched(), numbers_kept(self.numbers), self._observed(done):
             if seed is not None:
@@ -117,7 +124,7 @@ class Session:
         """As `run`, of another of the module's steps, in eval mode and without gradients."""
         import torch
 
-        done, given = Pass(), self.copy() if batch is None else batch
+        done, given = Pass(), duplicate(self.batch) if batch is None else batch
         with self._untouched(), numbers_kept(self.numbers), self._observed(done), torch.no_grad():
             self.module.eval()
             done.returned = _loss(self._step(given, hook))
@@ -210,6 +217,11 @@ def eagerly() -> Iterator[None]:
     stance = getattr(torch.compiler, "set_stance", None)
     with stance("force_eager") if stance else contextlib.nullcontext():
         yield
+
+
+def is_plain(value: Any) -> bool:
+    """Whether a leaf of a batch is a tensor whose elements lie there one by one."""
+    return hasattr(value, "detach") and str(getattr(value, "layout", "")) == "torch.strided" and not value.is_quantized
 
 
 def _optimizer_steps_off(optimizers: Any) -> Callable[[], None]:
