@@ -2,6 +2,7 @@ import pytest
 
 from backburn.memorization import census
 from backburn.memorization.census import Census
+from backburn.memorization.parameters import Parameters
 
 from .evidence import found, reference, seen
 
@@ -22,3 +23,11 @@ def test_a_kind_of_layer_that_is_gone_is_new(kinds, said):
     findings = found(census.CHECKS, seen(census=Census(kinds=kinds), reference=healthy)).get("model-is-as-reviewed", ())
     assert [said in one.message for one in findings] == ([True] if said else [])
     assert found(census.CHECKS, seen(census=Census(kinds=kinds))) == {}
+
+
+@pytest.mark.parametrize(("activations", "expected"), [(1, []), (0, ["model-is-as-reviewed"])])
+def test_layers_that_a_batch_is_not_sent_through_are_not_gone(activations, expected):
+    healthy = reference(census, seen(census=SOUND))
+    now = Census(kinds={"activations": activations, "normalisations": 2})
+    routed = Parameters(trainable=4, disconnected=("experts.2.weight",))
+    assert list(found(census.CHECKS, seen(census=now, parameters=routed, reference=healthy))) == expected

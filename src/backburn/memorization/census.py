@@ -29,8 +29,10 @@ def model_is_as_reviewed(seen: Evidence, config: Any) -> Iterator[Finding]:
     if seen.reference is None:
         raise Skip("there is no reference")
     now = seen.look("census", Census).kinds
+    # Layers that this batch is not sent through (experts) are not gone; parameters-are-connected counts them.
+    elsewhere = bool(seen.probe.parameters and seen.probe.parameters.disconnected)
     for kind, count in _parsed(seen.reference.settings.get("layers", "")).items():
-        if kind not in _UNTOLD and now.get(kind, 0) < _LOST * count:
+        if kind not in _UNTOLD and now.get(kind, 0) < (1 if elsewhere else _LOST * count):
             message = f"{now.get(kind, 0)} {kind} stand between the parameters and the loss; {count} when reviewed"
             hint = "Was a layer taken out, or never called? If it was meant: `backburn bless memorize`."
             yield Finding(message=message, hint=hint)
