@@ -83,6 +83,21 @@ def test_a_mixup_is_sound_and_what_its_model_mixes_is_seen():
     assert told.far > 1e-3 and not told.supervised
 
 
+class Patches(t.Net):
+    """A module gets more rows than there are samples, with as many numbers as there are samples."""
+
+    def __init__(self):
+        super().__init__()
+        self.encoder = nn.Sequential(nn.Linear(16, 8), nn.ReLU())
+
+    def forward(self, x):
+        return self.head(self.encoder(torch.cat([x, x], 1).repeat(1, 4).reshape(-1, 16)).reshape(len(x), -1))
+
+
+def test_more_rows_than_samples_are_sound():
+    assert dependence_of(Patches()).leak.far == 0
+
+
 class Contrastive(t.Net):
     """Two views of each sample, held against all others."""
 
