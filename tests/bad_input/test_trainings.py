@@ -61,6 +61,13 @@ ROWS = {
         "import torch\nraise torch.OutOfMemoryError('CUDA out of memory. Tried to allocate 20.00 GiB.')",
         3, MACHINE, "the GPU's memory ran out",
     ),
+    "fills the GPU's memory in a fit": (
+        "import torch\nimport lightning.pytorch as pl\n\n\nclass Net(pl.LightningModule):\n"
+        "    def training_step(self, batch, batch_idx):\n        raise torch.OutOfMemoryError('CUDA out of memory.')\n\n"
+        "    def configure_optimizers(self):\n        return torch.optim.SGD([torch.zeros(1, requires_grad=True)])\n\n\n"
+        "pl.Trainer().fit(Net(), [torch.zeros(64, 1)])\n",
+        1, f"{FAULT} train.py:7", "out of GPU memory at step 1",
+    ),
     "lacks its data": ("open('/nowhere/train.csv')", 3, MACHINE, "data is missing: /nowhere/train.csv"),
     "lacks data that git ignores": ("open('build/x.csv')", 3, MACHINE, "data is missing: build/x.csv"),
     "lacks a file of its own": ("open('labels.csv')", 1, f"{FAULT} train.py:1", "No such file or directory: 'labels."),
@@ -78,7 +85,10 @@ ROWS = {
     "asks for what is not there": (SERVER.replace("STATUS", "404") + GET, 1, FAULT, "HTTP Error 404: Not Found"),
     "lacks a package": ("import nosuchpackage", 1, f"{FAULT} train.py:1", "No module named 'nosuchpackage'"),
 }  # fmt: skip
-IN_CI = {"hangs and ignores SIGTERM", "runs out of torch's memory", "runs out of the GPU's memory", "is let down"}
+IN_CI = {
+    "hangs and ignores SIGTERM", "runs out of torch's memory", "runs out of the GPU's memory",
+    "fills the GPU's memory in a fit", "is let down",
+}  # fmt: skip
 TIMEOUT = {"hangs", "hangs and ignores SIGTERM", "hangs with children"}
 
 

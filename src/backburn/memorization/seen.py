@@ -17,6 +17,7 @@ from .dependence import Dependence
 from .forward import Forward
 from .modes import Modes
 from .losscalls import LossCalls, Pairing
+from .memory import Exhausted
 from .optimizing import Optimizing
 from .parameters import Parameters
 from .units import Units
@@ -60,6 +61,7 @@ class Told(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     peak_memory: int = 0
     versions: dict[str, str] = {}
     untold: dict[str, str] = {}
+    exhausted: Exhausted | None = None
     origin: Origin | None = None
     batch: Batch | None = None
     loss_calls: LossCalls | None = None

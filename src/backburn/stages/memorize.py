@@ -24,6 +24,7 @@ from ..memorization import (
     falling,
     forward,
     losscalls,
+    memory,
     modes,
     optimizing,
     parameters,
@@ -95,6 +96,9 @@ def gather(config: Config, root: Path, out: Path) -> Evidence:
 def training_ran(seen: Evidence, config: Config) -> Iterator[Finding]:
     """The training ran until the probe stopped it: no crash, no hang, no end of its own."""
     told = seen.told
+    if told is not None and told.exhausted is not None:
+        place = {"file": seen.ended.file, "line": seen.ended.line, "detail": seen.ended.tail}
+        return (yield msgspec.structs.replace(memory.ran_out(told.exhausted), **place))
     whole = told is not None and told.ended not in ("exception", "cut")
     found = training.fault(seen.ended, reached=told is not None, whole=whole)
     if found:

@@ -11,14 +11,14 @@ import time
 from typing import Any
 
 from .. import channel, machine
-from ..batches import digest, leaves
+from ..batches import digest, leaves, size
 from ..floor import Relation, recorder
 from ..loaders import described, fit_alone
 from ..losses import returned
 from ..movement import Movement
 from ..schedules import Schedules
 from ..trainer import UNWANTED, UNWANTED_IN_FIT, expect_gpu, take_out
-from . import looks, origin
+from . import looks, memory, origin
 from .replay import Replay
 from .session import Session, Untold, eagerly
 from .snapshot import Numbers
@@ -61,6 +61,7 @@ class Memorizer:
         self.numbers: Any = None
         self.outside: Any = None
         self.logged: dict[str, Any] = {}
+        self.memory: dict[str, int] = {}
         self.steps = 0
         self.again = 0  # how many losses there are at a third look; fewer than steps where a step returned none
         self.has_floor = self.rivals = False
@@ -88,6 +89,7 @@ class Memorizer:
         loop, steps = trainer.fit_loop, int(self.settings["steps"])
         self.started = time.perf_counter()
         self.planned = _planned(trainer)
+        self.memory = memory.at_start(pl_module)
         self.rivals = len(trainer.optimizers) > 1  # one's loss may rise because another's falls
         self.movement = Movement(pl_module)
         self.schedules = Schedules(trainer, steps)
@@ -291,6 +293,10 @@ class Memorizer:
         """Answer with what was seen until the training crashed or left; the traceback is in its output."""
         if trainer.state.fn == "fit" and self.started and not self.asked.answered:
             self.seconds = self.seconds or time.perf_counter() - self.started
+            if memory.is_exhausted(exception):
+                samples = size(self.replay.kept) if self.replay is not None else 0
+                step = self.steps + 1
+                self.looked["exhausted"] = memory.exhausted(self.memory, exception, pl_module, step, samples)
             self._answer(trainer, pl_module, "exception")
 
     def _answer(self, trainer: Any, pl_module: Any, otherwise: str) -> None:
