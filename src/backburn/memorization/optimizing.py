@@ -142,6 +142,11 @@ def gradients_reach(seen: Evidence, config: Any) -> Iterator[Finding]:
     cut = {*told.parameters.disconnected, *told.parameters.twins} if told.parameters else set()
     without = [name for name in told.without_gradient if name not in cut]
     found = []
+    if told.parameters and told.parameters.flat:
+        message = f"{listed(told.parameters.flat, told.trainable)} begin as one number throughout"
+        hint = "Units that begin alike get one gradient, or none at all; draw weights at random."
+        flat = Finding(message=f"{message}: no gradient tells their units apart", hint=hint)
+        return (yield at(flat, told.parameters.step))
     if without:
         message = f"{listed(without, told.trainable)} never got a gradient"
         found.append(_in_step(Finding(message=message, hint=_NO_GRADIENT), seen))

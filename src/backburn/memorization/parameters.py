@@ -43,6 +43,7 @@ class Parameters(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     foreign: tuple[str, ...] = ()
     shares: dict[str, float] = {}
     twins: tuple[str, ...] = ()  # not reached by gradients, and copies of what is (EMA, a teacher)
+    flat: tuple[str, ...] = ()  # all matrices, where each is one number throughout, so that units are no different
     step: Where = ("", 0)  # where training_step is defined
     optimizer: Where = ("", 0)  # where configure_optimizers is
 

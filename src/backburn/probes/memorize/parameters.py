@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import math
+import re
 from collections.abc import Iterable, Iterator
 from typing import Any
 
@@ -46,6 +47,7 @@ def look(session: Session) -> dict[str, Any]:
         "foreign": [shape(one) for key, one in optimized.items() if key not in own],
         "shares": {key: sum(trainable[name].numel() for name in names) / total for key, names in sets.items()},
         "twins": twins,
+        "flat": list(_flat(module, losses)),
         "step": frames.of(type(module).training_step),
         "optimizer": frames.of(type(module).configure_optimizers),
     }
@@ -87,6 +89,28 @@ def _resting(module: Any) -> set[str]:
     """Parameters of parts that are in eval mode as a whole: used on purpose as they are."""
     parts = [(name, one) for name, one in module.named_modules() if name and not any(m.training for m in one.modules())]
     return {f"{name}.{own}" for name, part in parts for own, _ in part.named_parameters()}
+
+
+def _flat(module: Any, losses: list[Any]) -> Iterator[str]:
+    """Trainable matrices, where each of the model's (several) is one number throughout, and its units are one unit: they
+    get the same gradient, or none. Tables of embeddings and normalisations begin so at times, and a single head.
+    """
+    import torch
+
+    found = {name: one for name, one in module.named_parameters() if one.requires_grad and one.dim() > 1}
+    kinds = {
+        f"{at}.{own}": type(one).__name__
+        for at, one in module.named_modules()
+        for own, _ in one.named_parameters(recurse=False)
+    }
+    named = {name: one for name, one in found.items() if not re.search("Norm|Embedding", kinds.get(name, ""))}
+    if len(named) < 2 or not all(one.numel() > 1 and bool((one == one.reshape(-1)[0]).all()) for one in named.values()):
+        return
+    with contextlib.suppress(RuntimeError):  # a graph that is freed
+        total = sum(one.float().mean() for one in losses)
+        found = torch.autograd.grad(total, list(named.values()), retain_graph=True, allow_unused=True)
+        if any(grad is not None and len(grad) > 1 and bool((grad == grad[:1]).all()) for grad in found):
+            yield from named
 
 
 def _frozen_parts(module: Any) -> Iterator[str]:
