@@ -51,7 +51,7 @@ FLOORS = {
     "pipeline": 4,
     "bless": 4.5,
     "pages": 4.6,
-    "api": 5,
+    "api": 5.1,  # it fits in this process, by the probe
     "cli": 5,
     "pytest_plugin": 5,
     "probes": 5,
@@ -185,11 +185,14 @@ class TestStageShape:
     def test_the_page_is_in_order(self, name):
         body = ast.parse(Path(catalog.STAGES[name].__file__).read_text()).body
         names = [getattr(node, "name", None) or _target(node) for node in body]
-        places = [names.index(one) for one in ORDER]
-        assert places == sorted(places)
+        stage = catalog.STAGES[name]
+        # An engine that outgrew the page (memorization) brings its Evidence and most of its checks along.
+        own = [one for one in ORDER if one == "CHECKS" or getattr(stage, one).__module__ == stage.__name__]
+        places = [names.index(one) for one in own]
+        assert places == sorted(places) and {"Config", "gather", "measured"} <= set(own)
         assert names[-1] == "CHECKS"
-        checks = [names.index(check.__name__) for check in plain_checks(name)]
-        assert all(places[2] < place < places[3] for place in checks)
+        checks = [names.index(one.__name__) for one in plain_checks(name) if one.__module__ == stage.__name__]
+        assert all(names.index("gather") < place < names.index("measured") for place in checks)
 
     def test_config_and_evidence_are_frozen_and_refuse_unknown_fields(self, name):
         stage = catalog.STAGES[name]
@@ -198,7 +201,7 @@ class TestStageShape:
             assert struct.__struct_config__.forbid_unknown_fields
         stage.Config()
         fields = {field.name: field.default for field in msgspec.structs.fields(stage.Evidence)}
-        assert (fields["kind"], fields["schema"]) == (name, 1)
+        assert fields["kind"] == name and fields["schema"] >= 1
 
     def test_every_check_makes_a_claim(self, name):
         for check in plain_checks(name):

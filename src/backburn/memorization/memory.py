@@ -53,8 +53,8 @@ def ran_out(one: Exhausted) -> Finding:
 
 
 _HINT = (
-    "A smaller batch (with `accumulate_grad_batches`, to keep the gradient), bf16 or activation checkpointing need less;"
-    " for this stage alone, `args` can make the batch smaller."
+    "A smaller batch (with `accumulate_grad_batches`, to keep the gradient), bf16 or activation checkpointing need"
+    " less; for this stage alone, `args` can make the batch smaller."
 )
 
 

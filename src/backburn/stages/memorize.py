@@ -28,6 +28,7 @@ from ..memorization import (
     modes,
     optimizing,
     parameters,
+    planted,
     units,
 )
 from ..memorization.falling import loss_falls, loss_is_finite
@@ -58,6 +59,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     require_gpu: bool = False  # without a GPU the stage is unjudged
     rehearsal: bool = False
     candidate: bool = False
+    prove: bool = False
 
     def __post_init__(self) -> None:
         """Raise ValueError for what cannot hold."""
@@ -74,7 +76,7 @@ def gather(config: Config, root: Path, out: Path) -> Evidence:
     """
     known = references.known(root, "memorize", config.training.name)
     python = environment.prepare(root, config.install, out / "install.txt")
-    names = ("steps", "threshold", "running", "floor", "seed", "require_gpu", "rehearsal")
+    names = ("steps", "threshold", "running", "floor", "seed", "require_gpu", "rehearsal", "prove")
     settings = {name: getattr(config, name) for name in names}
     ended = training.start(
         config.training,
@@ -158,6 +160,15 @@ def within_budget(seen: Evidence, config: Config) -> Iterator[Finding]:
         yield Finding(message=message, level=Level.WARNING, hint="Give it less data to load, or fewer `steps`.")
 
 
+def proof(seen: Evidence, config: Config) -> Iterator[Finding]:
+    """Bugs that were planted into this training are caught."""
+    if not config.prove:
+        raise Skip("none were planted (`--prove`)")
+    if not seen.probe.planted:
+        raise Skip("none were planted: the training does not memorize its batch without them")
+    yield from planted.concluded(planted.caught(seen, config, CHECKS))
+
+
 def measured(seen: Evidence) -> tuple[Measured, ...]:
     """Steps first, then the losses, seconds, device and peak memory, the loss as a curve, and the environment."""
     told = seen.told
@@ -178,37 +189,12 @@ def measured(seen: Evidence) -> tuple[Measured, ...]:
     )
 
 
-CHECKS: tuple[Check, ...] = (
-    training_ran,
-    *map(
-        after(training_ran),
-        (
-            on_gpu,
-            *batch.CHECKS,
-            *modes.CHECKS,
-            *losscalls.CHECKS,
-            *parameters.CHECKS,
-            loss_is_finite,
-            loss_above_bound,
-            *optimizing.CHECKS,
-            *units.CHECKS,
-            *forward.CHECKS,
-            *dependence.CHECKS,
-            *census.CHECKS,
-            *map(after(loss_is_finite), (loss_falls, *afterwards.CHECKS)),
-            losscalls.as_reviewed,
-            within_budget,
-        ),
-    ),
-)
-
-
 def candidate(seen: Evidence, config: Config) -> Reference | None:
     """What a reference would be made of, about 1 KB; None where the fit was not seen to its end."""
     told = seen.told
     if told is None or told.ended in ("cut", "exception", "no-gpu"):
         return None
-    alone = msgspec.structs.replace(seen, reference=None)
+    alone = msgspec.structs.replace(seen, reference=None, told=msgspec.structs.replace(told, planted=()))
     numbers = {name: value for figures in _FIGURES for name, value in figures(alone).items()}
     return Reference(
         stage="memorize",
@@ -248,3 +234,29 @@ def unfit(one: Reference, config: Config) -> Iterator[str]:
     """Why a candidate cannot become the reference, a sentence each."""
     if FOUND not in one.settings:
         yield "it does not say which checks found something"
+
+
+CHECKS: tuple[Check, ...] = (
+    training_ran,
+    *map(
+        after(training_ran),
+        (
+            on_gpu,
+            *batch.CHECKS,
+            *modes.CHECKS,
+            *losscalls.CHECKS,
+            *parameters.CHECKS,
+            loss_is_finite,
+            loss_above_bound,
+            *optimizing.CHECKS,
+            *units.CHECKS,
+            *forward.CHECKS,
+            *dependence.CHECKS,
+            *census.CHECKS,
+            *map(after(loss_is_finite), (loss_falls, *afterwards.CHECKS)),
+            losscalls.as_reviewed,
+            within_budget,
+            proof,
+        ),
+    ),
+)

@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from .session import Pass, Session, Untold
+from .passes import Pass
+from .session import Session, Untold
 from .snapshot import Snapshot
 
 _METRIC = re.compile(r"(?:^|[_/ -])(acc|accuracy|f1|auroc|auc|iou|dice|precision|recall|top[_-]?1)(?:$|[_/ -])", re.I)

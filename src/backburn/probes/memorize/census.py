@@ -10,8 +10,8 @@ from .session import Session, Untold
 # Kind -> beginnings of names of autograd's nodes.
 _KINDS = {
     "activations": (
-        "Relu", "Gelu", "Silu", "Tanh", "Sigmoid", "Elu", "LeakyRelu", "Hardtanh", "Hardswish", "Hardsigmoid", "Softplus",
-        "Mish", "Prelu", "LogSigmoid", "Celu", "Glu", "Sin", "Cos",
+        "Relu", "Gelu", "Silu", "Tanh", "Sigmoid", "Elu", "LeakyRelu", "Hardtanh", "Hardswish", "Hardsigmoid",
+        "Softplus", "Mish", "Prelu", "LogSigmoid", "Celu", "Glu", "Sin", "Cos",
     ),
     "normalisations": (
         "NativeBatchNorm", "CudnnBatchNorm", "NativeLayerNorm", "NativeGroupNorm", "MiopenBatchNorm", "FusedRmsNorm",

@@ -6,7 +6,8 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from .roles import INPUT, roles
-from .session import Pass, Session, Untold
+from .passes import Pass
+from .session import Session, Untold
 
 _LIMIT = 1.0  # seconds: a model whose passes are slow is looked at less
 

@@ -9,7 +9,8 @@ from . import frames
 from .changes import Changes, Output, noisy, outputs, spread
 from .parameters import leaves_of
 from .roles import TARGET
-from .session import Pass, Session, Untold
+from .passes import Pass
+from .session import Session, Untold
 from .tokens import future, order, padding
 
 _MOVED = 1e-5  # of an output's spread: float32 keeps 1e-7, a sum over 1000 terms of it 1e-6

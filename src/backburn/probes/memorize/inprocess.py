@@ -16,8 +16,14 @@ from .session import eagerly
 from .snapshot import Optimizers, Snapshot, numbers_kept
 
 
-def fit(probe: Any, asked: channel.Asked, module: Any, data: Any, given: dict[str, Any]) -> dict[str, Any] | None:
-    """Fit `module` to one batch of `data` by a Trainer with the arguments `given`, and put everything back.
+_QUIET = {"logger": False, "enable_checkpointing": False, "enable_progress_bar": False}
+
+
+def fit(
+    probe: Any, asked: channel.Asked, module: Any, data: Any, given: dict[str, Any], quiet: dict[str, Any] = _QUIET
+) -> dict[str, Any] | None:
+    """Fit `module` to one batch of `data` by a Trainer with the arguments `given` and then `quiet`, and put everything
+    back. `data` is a DataModule, loaders, batches, or None where the module makes its own.
 
     Returns what the training raised: `message`, `file`, `line` and `tail`; None where it raised nothing.
     """
@@ -29,7 +35,6 @@ def fit(probe: Any, asked: channel.Asked, module: Any, data: Any, given: dict[st
     with numbers_kept(), eagerly(), _interruptible():
         try:
             seeds.seed_all(int(asked.settings["seed"]))
-            quiet = {"logger": False, "enable_checkpointing": False, "enable_progress_bar": False}
             given = {"max_epochs": -1} | given | quiet | {"enable_model_summary": False, "barebones": False}
             given = probe.overridden(asked, given)
             given["callbacks"] = [*_listed(given.get("callbacks")), probe.callback(asked, home)]
@@ -73,6 +78,8 @@ def _loader(data: Any) -> Any:
     from torch.utils.data import DataLoader
 
     several = isinstance(data, (list, tuple)) and data and all(isinstance(one, DataLoader) for one in data)
+    if data is None:
+        return None
     return data if isinstance(data, (DataLoader, dict)) or hasattr(data, "flattened") or several else _Batches(data)
 
 
@@ -83,7 +90,7 @@ def arguments(module: Any) -> set[str]:
 
 
 def package(module: Any) -> str:
-    """ "lightning.pytorch" or "pytorch_lightning", whichever the module's class is of."""
+    """Where the class of a module comes from: `lightning.pytorch` or `pytorch_lightning`."""
     names = [one.__module__ for one in type(module).__mro__ if one.__name__ == "LightningModule"]
     return "pytorch_lightning" if names and names[0].startswith("pytorch_lightning") else "lightning.pytorch"
 

@@ -8,7 +8,8 @@ from typing import Any
 
 from ..floor import Call, Relation
 from . import frames, lossgraph
-from .session import Pass, Session, Untold
+from .passes import Pass
+from .session import Session, Untold
 
 BY_CLASS = ("cross_entropy", "nll_loss")
 _BINARY = ("binary_cross_entropy", "binary_cross_entropy_with_logits")

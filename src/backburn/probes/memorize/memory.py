@@ -11,7 +11,7 @@ _SIGNS = ("CUDA out of memory", "CUBLAS_STATUS_ALLOC_FAILED", "CUDNN_STATUS_ALLO
 
 
 def at_start(pl_module: Any) -> dict[str, int]:
-    """Bytes: the GPU's `total`, what `others` use of it, what this process `held` before its first step; {} on a CPU."""
+    """Bytes: the GPU's `total`, what `others` use of it, what this process `held` before any step; {} on a CPU."""
     import torch
 
     here = pl_module.device

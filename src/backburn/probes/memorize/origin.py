@@ -32,7 +32,7 @@ def look(session: Session) -> dict[str, Any]:
 
 
 def _watch(name: str, found: dict[str, Any]) -> Any:
-    """A module's forward hook: note the first whose output is not finite and whose inputs are. Inner ones come first."""
+    """A forward hook: note the first module whose output is not finite and whose inputs are. Inner ones come first."""
 
     def hook(module: Any, args: Any, output: Any) -> None:
         if found:

@@ -7,7 +7,8 @@ from typing import Any
 
 from ..floor import Call
 from .lossfacts import BY_CLASS, tensors
-from .session import Pass, Session, Untold
+from .passes import Pass
+from .session import Session, Untold
 
 _PAIRS = 3  # samples that are made copies of another, to see which rows move
 _SAMPLES = 4

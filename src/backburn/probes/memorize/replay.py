@@ -31,9 +31,11 @@ class Replay:
         self._watch_transfer()
 
     def __iter__(self) -> Replay:
+        """Itself, as every fetcher."""
         return self
 
     def __next__(self) -> tuple[Any, int, int]:
+        """The batch, its index, and 0 for the loader's."""
         if self.kept is None:
             batch, dataloader = self._fetch()
             while batch is None:  # of a collate that leaves broken samples out; Lightning goes past it
@@ -104,9 +106,11 @@ class Taken:
         self.batch = batch
 
     def __iter__(self) -> Taken:
+        """Itself, as every iterator."""
         return self
 
     def __next__(self) -> tuple[Any, int, int]:
+        """The same batch again."""
         return self.batch, 0, 0
 
 
@@ -128,6 +132,8 @@ def duplicate(batch: Any) -> Any:
 def _rebuilt(batch: Any) -> Any:
     """An object of the same class with copies of what it holds."""
     copied = copy.copy(batch)
+    for key in batch if isinstance(batch, dict) else ():
+        copied[key] = duplicate(batch[key])
     for name in vars(batch):
         setattr(copied, name, duplicate(getattr(batch, name)))
     return copied
@@ -138,7 +144,8 @@ def _tensors(batch: Any) -> Iterator[tuple[str, Any]]:
 
 
 def _is_tensor(value: Any) -> bool:
-    return hasattr(value, "detach") and hasattr(value, "_version")
+    # A dict whose attributes are its keys may have any of them, or raise.
+    return not isinstance(value, dict) and hasattr(value, "detach") and hasattr(value, "_version")
 
 
 def _nothing(*args: Any) -> None:

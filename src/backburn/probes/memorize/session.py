@@ -8,42 +8,13 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from ..batches import leaves, size
-from . import frames
-from ..floor import Call, recorder
+from .passes import Pass, observed
 from .replay import Replay, duplicate
 from .snapshot import Numbers, Snapshot, numbers_kept
 
 
 class Untold(Exception):
     """A look that does not apply, or could not be taken; its text is the reason."""
-
-
-class Pass:
-    """What one run of training_step did with `batch`: `returned` (its loss with the graph behind it, or None), the loss functions it
-    called, what each outermost submodule was given and returned (name, tensor), and what was logged. `roots` are the
-    tensors that it called backward on (manual optimization).
-    """
-
-    def __init__(self) -> None:
-        self.batch: Any = None
-        self.returned: Any = None
-        self.calls: list[Call] = []
-        self.inputs: list[tuple[str, Any]] = []
-        self.outputs: list[tuple[str, Any]] = []
-        self.logged: dict[str, Any] = {}
-        self.roots: list[Any] = []
-
-    @property
-    def value(self) -> float | None:
-        """The loss as a number (of several elements, their mean); None where there is none."""
-        return None if self.returned is None else float(self.returned.detach().float().mean())
-
-    @property
-    def losses(self) -> list[Any]:
-        """What gradients start from: the returned loss, or what manual optimization called backward on."""
-        if self.roots:
-            return self.roots
-        return [self.returned] if self.returned is not None and self.returned.requires_grad else []
 
 
 class Session:
@@ -110,7 +81,7 @@ class Session:
         """
         done, given = Pass(), duplicate(self.batch) if batch is None else batch
         done.batch = given
-        with self._untouched(), numbers_kept(self.numbers), self._observed(done):
+        with self._untouched(), numbers_kept(self.numbers), eagerly(), observed(self.module, done):
             if seed is not None:
                 import torch
 
@@ -125,7 +96,7 @@ class Session:
         import torch
 
         done, given = Pass(), duplicate(self.batch) if batch is None else batch
-        with self._untouched(), numbers_kept(self.numbers), self._observed(done), torch.no_grad():
+        with self._untouched(), numbers_kept(self.numbers), eagerly(), observed(self.module, done), torch.no_grad():
             self.module.eval()
             done.returned = _loss(self._step(given, hook))
         return done
@@ -152,61 +123,6 @@ class Session:
             if outside is not None:
                 outside.restore()
             progress()
-
-    @contextlib.contextmanager
-    def _observed(self, done: Pass) -> Iterator[None]:
-        """Loss calls, outputs of outermost submodules, logged values and roots of backward go to `done`."""
-        import torch
-
-        depth = [0]
-        hooks = []
-
-        def enter(name: str) -> Callable[..., None]:
-            def entered(module: Any, args: Any, kwargs: Any) -> None:
-                depth[0] += 1
-                if depth[0] == 1:
-                    given = leaves([args, kwargs])
-                    done.inputs.extend((name, one.detach()) for _, one in given if hasattr(one, "detach"))
-
-            return entered
-
-        def leave(name: str) -> Callable[..., None]:
-            def left(module: Any, args: Any, output: Any) -> None:
-                depth[0] -= 1
-                if depth[0] == 0:
-                    done.outputs.extend((name, one) for _, one in leaves(output) if hasattr(one, "detach"))
-
-            return left
-
-        def log(name: str, value: Any, *args: Any, **given: Any) -> None:
-            done.logged[name] = value
-
-        def log_dict(values: Any, *args: Any, **given: Any) -> None:
-            done.logged.update(values)
-
-        backward = torch.autograd.backward
-
-        def noted(tensors: Any, grad_tensors: Any = None, retain_graph: Any = None, *args: Any, **given: Any) -> Any:
-            done.roots.extend([tensors] if hasattr(tensors, "detach") else tensors)
-            return backward(tensors, grad_tensors, True, *args, **given)  # looks walk the graph afterwards
-
-        for name, one in self.module.named_modules():
-            if one is self.module or _is_loss(one):
-                continue
-            hooks.append(one.register_forward_pre_hook(enter(name), with_kwargs=True))
-            hooks.append(one.register_forward_hook(leave(name), always_call=True))
-        vars(self.module).update(log=log, log_dict=log_dict)
-        torch.autograd.backward = noted
-        try:
-            with eagerly(), recorder(frames.here) as seen:
-                yield
-        finally:
-            torch.autograd.backward = backward
-            for hook in hooks:
-                hook.remove()
-            vars(self.module).pop("log", None)
-            vars(self.module).pop("log_dict", None)
-            done.calls.extend(seen.calls)
 
 
 @contextlib.contextmanager
@@ -267,10 +183,6 @@ def _parameters(step: Any) -> Mapping[str, Any]:
     import inspect
 
     return inspect.signature(step).parameters
-
-
-def _is_loss(module: Any) -> bool:
-    return type(module).__module__ == "torch.nn.modules.loss" or "torchmetrics" in type(module).__module__
 
 
 def _loss(returned: Any) -> Any:

@@ -1,0 +1,126 @@
+"""One run of training_step, and who listens to it: submodules, loss functions, log and backward."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from ..batches import leaves
+from ..floor import Call, recorder
+from . import frames
+
+
+class Pass:
+    """What one run of training_step did with `batch`.
+
+    `returned` is its loss with the graph behind it, or None; `calls` are the loss functions it called, `inputs` and
+    `outputs` what each outermost submodule was given and returned (name, tensor), `logged` what was logged, `roots` the
+    tensors that it called backward on (manual optimization).
+    """
+
+    def __init__(self) -> None:
+        self.batch: Any = None
+        self.returned: Any = None
+        self.calls: list[Call] = []
+        self.inputs: list[tuple[str, Any]] = []
+        self.outputs: list[tuple[str, Any]] = []
+        self.logged: dict[str, Any] = {}
+        self.roots: list[Any] = []
+
+    @property
+    def value(self) -> float | None:
+        """The loss as a number (of several elements, their mean); None where there is none."""
+        return None if self.returned is None else float(self.returned.detach().float().mean())
+
+    @property
+    def losses(self) -> list[Any]:
+        """What gradients start from: the returned loss, or what manual optimization called backward on."""
+        if self.roots:
+            return self.roots
+        return [self.returned] if self.returned is not None and self.returned.requires_grad else []
+
+
+@contextlib.contextmanager
+def observed(module: Any, done: Pass) -> Iterator[None]:
+    """Inside, what `module` (a LightningModule) calls, logs and steps back from goes to `done`."""
+    with contextlib.ExitStack() as stack:
+        for hook in _listening(module, done):
+            stack.callback(hook.remove)
+        stack.enter_context(_logged(module, done.logged))
+        stack.enter_context(_stepped_back(done.roots))
+        seen = stack.enter_context(recorder(frames.here))
+        try:
+            yield
+        finally:
+            done.calls.extend(seen.calls)
+
+
+def _listening(module: Any, done: Pass) -> Iterator[Any]:
+    """Hooks of every submodule; only the outermost of those at work, which training_step called itself, tells."""
+    depth = [0]
+
+    def enter(name: str) -> Callable[..., None]:
+        def entered(module: Any, args: Any, kwargs: Any) -> None:
+            depth[0] += 1
+            if depth[0] == 1:
+                done.inputs.extend((name, one.detach()) for one in _tensors([args, kwargs]))
+
+        return entered
+
+    def leave(name: str) -> Callable[..., None]:
+        def left(module: Any, args: Any, output: Any) -> None:
+            depth[0] -= 1
+            if depth[0] == 0:
+                done.outputs.extend((name, one) for one in _tensors(output))
+
+        return left
+
+    for name, one in module.named_modules():
+        if one is not module and not _is_loss(one):
+            yield one.register_forward_pre_hook(enter(name), with_kwargs=True)
+            yield one.register_forward_hook(leave(name), always_call=True)
+
+
+@contextlib.contextmanager
+def _logged(module: Any, to: dict[str, Any]) -> Iterator[None]:
+    """What is logged lands in `to` alone."""
+
+    def log(name: str, value: Any, *args: Any, **given: Any) -> None:
+        to[name] = value
+
+    def log_dict(values: Any, *args: Any, **given: Any) -> None:
+        to.update(values)
+
+    vars(module).update(log=log, log_dict=log_dict)
+    try:
+        yield
+    finally:
+        vars(module).pop("log", None)
+        vars(module).pop("log_dict", None)
+
+
+@contextlib.contextmanager
+def _stepped_back(roots: list[Any]) -> Iterator[None]:
+    """What backward is called on is noted, and its graph stays: looks walk it afterwards."""
+    import torch
+
+    backward = torch.autograd.backward
+
+    def noted(tensors: Any, grad_tensors: Any = None, retain_graph: Any = None, *args: Any, **given: Any) -> Any:
+        roots.extend([tensors] if hasattr(tensors, "detach") else tensors)
+        return backward(tensors, grad_tensors, True, *args, **given)
+
+    torch.autograd.backward = noted
+    try:
+        yield
+    finally:
+        torch.autograd.backward = backward
+
+
+def _tensors(value: Any) -> list[Any]:
+    return [one for _, one in leaves(value) if hasattr(one, "detach")]
+
+
+def _is_loss(module: Any) -> bool:
+    return type(module).__module__ == "torch.nn.modules.loss" or "torchmetrics" in type(module).__module__
