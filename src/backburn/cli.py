@@ -77,6 +77,10 @@ _FORCE = click.option(
     "--force", envvar="BACKBURN_FORCE", is_flag=True, default=None, help="Train though nothing changed."
 )
 
+_PROVE = click.option(
+    "--prove", is_flag=True, default=None, help="Plant bugs into it, and say which checks catch them."
+)
+
 # What one stage takes beside the options they all have. Each but --force is a field of its Config, and is read from the
 # environment too (BACKBURN_<OPTION>), which is how an action hands its inputs over.
 OPTIONS: dict[str, tuple[Callable[[Any], Any], ...]] = {
@@ -93,7 +97,7 @@ OPTIONS: dict[str, tuple[Callable[[Any], Any], ...]] = {
             "--select", envvar="BACKBURN_SELECT", metavar="EXPR", help="Only tests with these markers, as pytest's -m."
         ),
     ),
-    "memorize": (*_OF_TRAININGS, _FORCE),
+    "memorize": (*_OF_TRAININGS, _FORCE, _PROVE),
     "reproduce": (*_OF_TRAININGS, _CANDIDATE),
     "profile": (*_OF_TRAININGS, _CANDIDATE, _FORCE),
 }

@@ -33,6 +33,7 @@ from .report import (
 
 FOLDER = Path("build", "backburn")
 CANDIDATE = "candidate.json"
+_TO_TRAIN = ("candidate", "prove")  # fields of a Config
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -173,8 +174,8 @@ def _parts(stage: catalog.Stage, settings: config.Settings, asked: Asked, top: P
 
 
 def _place(name: str, own: Any, training: str, root: Path, top: Path) -> kept.Place | None:
-    """Where its evidence is kept from run to run; a rehearsal and a candidate are there to be trained."""
-    if name not in catalog.REUSED or own.rehearsal or getattr(own, "candidate", False):
+    """Where its evidence is kept from run to run; a rehearsal, a candidate and a proof are there to be trained."""
+    if name not in catalog.REUSED or own.rehearsal or any(getattr(own, one, False) for one in _TO_TRAIN):
         return None
     return kept.place(name, own, training, root, top)
 

@@ -453,6 +453,8 @@ def _out_of_scale(told: LossCalls, terms: Sequence[Term], where: Where) -> Itera
 
 def initial_loss(seen: Evidence, config: Any) -> Iterator[Finding]:
     """The first loss is about what chance gives."""
+    if not math.isfinite(next(iter(seen.probe.losses), 0.0)):
+        raise Skip("the first loss is no number")
     calls = [one for one in _calls(seen) if one.chance and one.chance > 0 and one.sign >= 0 and one.trains]
     if not calls:
         raise Skip("what chance gives is not known for this loss")

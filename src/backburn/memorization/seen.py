@@ -75,8 +75,18 @@ class Told(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     optimizing: Optimizing | None = None
     after: After | None = None
     census: Census | None = None
+    planted: tuple[Planted, ...] = ()
     kind: str = "memorize-probe"
     schema: int = 2
+
+
+class Planted(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What the same fit told with a bug in it (`--prove`), or why there is none (`untold`)."""
+
+    name: str
+    bug: str
+    told: Told | None = None
+    untold: str = ""
 
 
 class Evidence(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

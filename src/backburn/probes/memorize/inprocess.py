@@ -15,7 +15,6 @@ from . import frames
 from .session import eagerly
 from .snapshot import Optimizers, Snapshot, numbers_kept
 
-
 _QUIET = {"logger": False, "enable_checkpointing": False, "enable_progress_bar": False}
 
 

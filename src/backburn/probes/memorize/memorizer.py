@@ -18,7 +18,7 @@ from ..losses import returned
 from ..movement import Movement
 from ..schedules import Schedules
 from ..trainer import UNWANTED, UNWANTED_IN_FIT, expect_gpu, take_out
-from . import looks, memory, origin
+from . import looks, memory, origin, prove
 from .replay import Replay
 from .session import Session, Untold, eagerly
 from .snapshot import Numbers
@@ -32,6 +32,7 @@ _EASY = 60  # steps at least of a loss whose floor is not known,
 _FALLEN = 0.1  # and the share of its size that it has to fall by
 _PATIENCE = 0.4  # of the steps: CTC stands on its plateau of blanks for 100 of 300 (research, section 3)
 _FAR = 30  # times the steps, and it still would not be there: three times what a check calls slow
+_SOUND = ("memorized", "fallen", "seen")  # ends of a fit that bugs may be planted into
 _LIMIT = 20.0  # seconds after which no further look is begun
 
 
@@ -279,7 +280,10 @@ class Memorizer:
     def _leave(self, trainer: Any, pl_module: Any) -> None:
         """Answer, and leave the fit as Lightning's tuner does: no further hook of the user's runs on a toy."""
         self.seconds = time.perf_counter() - self.started
-        self._answer(trainer, pl_module, "cut")
+        record = self._record(trainer, pl_module, "cut")
+        if self.settings.get("prove") and self.session is not None and self.ended in _SOUND:
+            record["planted"] = prove.planted(self.session, self.asked, self.steps)
+        channel.answer(self.asked, record)
         home = type(self).__mro__[2].__module__.partition(".callbacks")[0]
         raise importlib.import_module(f"{home}.utilities.exceptions")._TunerExitException
 
@@ -300,6 +304,9 @@ class Memorizer:
             self._answer(trainer, pl_module, "exception")
 
     def _answer(self, trainer: Any, pl_module: Any, otherwise: str) -> None:
+        channel.answer(self.asked, self._record(trainer, pl_module, otherwise))
+
+    def _record(self, trainer: Any, pl_module: Any, otherwise: str) -> dict[str, Any]:
         from . import blank
 
         self.eagerly.close()
@@ -315,7 +322,7 @@ class Memorizer:
             record |= {"batch_digest": digest(leaves(self.replay.kept)), "written": self.replay.written}
         if self.movement is not None:
             record |= self.movement.record()
-        channel.answer(self.asked, record)
+        return record
 
     def _about_loss(self) -> dict[str, Any]:
         seen = self.relations[-1] if self.relations else None
