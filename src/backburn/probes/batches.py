@@ -61,14 +61,14 @@ def leaves(value: Any, path: str = "batch", depth: int = 0) -> Iterator[Leaf]:
     >>> list(leaves({"x": [1, 2.0], "name": "a"}))
     [("batch['x'][0]", 1), ("batch['x'][1]", 2.0), ("batch['name']", 'a')]
     """
-    if getattr(value, "is_nested", False):
+    if isinstance(value, Mapping) and depth <= _DEPTH:  # first: whose attributes are its keys may have any, or raise
+        for key, one in value.items():
+            yield from leaves(one, f"{path}[{key!r}]", depth + 1)
+    elif getattr(value, "is_nested", False):
         for index, one in enumerate(value.unbind()):
             yield from leaves(one, f"{path}[{index}]", depth + 1)
     elif depth > _DEPTH or _is_tensor(value) or hasattr(value, "tobytes"):
         yield path, value
-    elif isinstance(value, Mapping):
-        for key, one in value.items():
-            yield from leaves(one, f"{path}[{key!r}]", depth + 1)
     elif isinstance(value, (list, tuple)):
         for index, one in enumerate(value):
             yield from leaves(one, f"{path}[{index}]", depth + 1)

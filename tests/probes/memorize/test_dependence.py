@@ -135,6 +135,21 @@ def test_one_of_two_inputs_that_is_ignored_is_seen(weight, ignored):
     assert dependence_of(TwoInputs(weight), data).use.ignored == ignored
 
 
+class Views(TwoInputs):
+    """The other input is what the output is held against, as another view or a next state is."""
+
+    def training_step(self, batch, batch_idx):
+        x, z, _ = batch
+        with torch.no_grad():
+            held = self.side(z)
+        return nn.functional.mse_loss(self.encoder(x), held)
+
+
+def test_what_an_output_is_held_against_is_not_ignored():
+    x, y = t.samples()
+    assert dependence_of(Views(0), t.loader(TensorDataset(x, torch.randn(len(x), 3), y))).use.ignored == ()
+
+
 def test_a_model_without_its_activations_is_seen():
     net = t.Net()
     assert dependence_of(net).linear.bend > 1e-3

@@ -99,6 +99,22 @@ def two(batch):
 
 
 ragged = [torch.randn(length + 1) for length in range(16)]
+
+
+class Keys(dict):
+    __getattr__ = dict.__getitem__
+
+
+class Anything(dict):
+    __getattr__ = dict.get
+
+
+class Itself(dict):
+    def __init__(self, *given):
+        super().__init__(*given)
+        self.__dict__ = self
+
+
 BATCHES = {
     "strings": (lambda batch: (X, Y), ["a"] * 16),
     "None inside": (items, {"x": X, "y": Y, "z": None}),
@@ -124,6 +140,9 @@ BATCHES = {
     "a function": (two, (X, Y, len)),
     "a read-only dict": (items, types.MappingProxyType({"x": X, "y": Y})),
     "a UserDict": (items, collections.UserDict({"x": X, "y": Y})),
+    "a dict whose attributes are its keys": (items, Keys({"x": X, "y": Y})),
+    "a dict with any attribute": (items, Anything({"x": X, "y": Y})),
+    "a dict that is its own attributes": (items, Itself({"x": X, "y": Y})),
     "one sample": (two, (X[:1], Y[:1])),
 }
 
@@ -143,7 +162,11 @@ def test_a_batch_of_any_kind_is_held(name):
 
 
 @pytest.mark.parametrize(
-    "name", ["nested", "a dataclass", "a graph", "slots", "what refuses to be copied", "a UserDict"]
+    "name",
+    [
+        *("nested", "a dataclass", "a graph", "slots", "what refuses to be copied", "a UserDict"),
+        *("a dict whose attributes are its keys", "a dict with any attribute", "a dict that is its own attributes"),
+    ],
 )
 def test_a_duplicate_shares_no_tensor(name):
     batch = BATCHES[name][1]

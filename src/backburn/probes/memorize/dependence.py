@@ -227,7 +227,7 @@ def use(changes: Changes) -> dict[str, Any]:
     if not _follows(changes, list(changes.inputs)):
         return {"used": [], "ignored": list(changes.inputs), "all": True, "supervised": supervised}
     one_by_one = list(changes.inputs)[:_INPUTS] if len(changes.inputs) > 1 else []
-    ignored = [path for path in one_by_one if not changes.late and not _follows(changes, [path])]
+    ignored = [path for path in one_by_one if not changes.late and not _follows(changes, [path], loss=True)]
     return {
         "used": [path for path in changes.inputs if path not in ignored],
         "ignored": [path for path in ignored if path in reached],
@@ -239,12 +239,19 @@ def _is_part(one: Any, other: Any) -> bool:
     return _same_values(one, other) or bool(one.untyped_storage().data_ptr() == other.untyped_storage().data_ptr())
 
 
-def _follows(changes: Changes, paths: list[str]) -> bool:
+def _follows(changes: Changes, paths: list[str], loss: bool = False) -> bool:
+    """Whether outputs follow these inputs; or, of `loss`, what they are held against: another view, the next state."""
     done = changes.run({path: changes.shuffled(path) for path in paths})
+    if loss and _moves(changes.first.returned, done.returned):
+        return True
     try:
         return any(not float(far.max()) <= _MOVED for one, far in changes.moved(done) if one in changes.held)
     except Untold:  # other shapes: it follows them in some way
         return True
+
+
+def _moves(one: Any, other: Any) -> bool:
+    return one is not None and other is not None and not float(abs(one - other).max()) <= _MOVED * spread(one)
 
 
 # Linearity

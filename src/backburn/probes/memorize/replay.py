@@ -120,13 +120,18 @@ def duplicate(batch: Any) -> Any:
         return batch.detach().clone()
     if type(batch) in (list, tuple):
         return type(batch)(map(duplicate, batch))
-    if type(batch) in (dict, types.MappingProxyType):
+    if type(batch) in (dict, types.MappingProxyType) or _is_its_own_dict(batch):
         return type(batch)({key: duplicate(one) for key, one in batch.items()})
     with contextlib.suppress(Exception):  # a tensor inside with a graph behind it, or what cannot be copied at all
         return copy.deepcopy(batch)
     with contextlib.suppress(Exception):
         return _rebuilt(batch)
     return batch
+
+
+def _is_its_own_dict(batch: Any) -> bool:
+    """Whether its attributes are its keys by `self.__dict__ = self`, which no copy keeps."""
+    return isinstance(batch, dict) and bool(type(batch).__dictoffset__) and vars(batch) is batch
 
 
 def _rebuilt(batch: Any) -> Any:
