@@ -15,6 +15,7 @@ import contextlib
 import json
 import logging
 import os
+import signal
 import subprocess
 import sys
 import tempfile
@@ -36,7 +37,7 @@ def main():
     given = _given()
     if given.child:
         return work(given)
-    given.engine = lines.engine(given.device)
+    given.engine, given.aside = lines.engine(given.device), lines.aside()
     run(given)
     show(given)
 
@@ -53,6 +54,7 @@ def _given():
     parser.add_argument("--without-baselines", action="store_true")
     parser.add_argument("--device", choices=("cpu", "gpu"), default="cpu", help="of our verdicts")
     parser.add_argument("--engine", help=argparse.SUPPRESS)  # the state of the sources, as the parent saw it
+    parser.add_argument("--aside", help=argparse.SUPPRESS)
     parser.add_argument("--child", action="store_true", help=argparse.SUPPRESS)
     return parser.parse_args()
 
@@ -66,9 +68,15 @@ def run(given):
     for job in range(given.jobs):
         shard = f"{at + of * job}/{of * given.jobs}"
         command = [sys.executable, "-m", "benchmarks.memorize", *sys.argv[1:], "--child"]
-        command += ["--shard", shard, "--engine", given.engine]
+        command += ["--shard", shard, "--engine", given.engine, "--aside", given.aside]
         started.append(subprocess.Popen(command, cwd=HERE.parents[1], env=os.environ | {"OMP_NUM_THREADS": "1"}))
-    if any([one.wait() for one in started]):
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    try:
+        badly = any([one.wait() for one in started])
+    finally:
+        for one in started:
+            one.kill()  # a SIGTERM would be Lightning's
+    if badly:
         sys.exit("A process of it ended early, see above. What it judged is kept: the same command goes on from there.")
 
 
@@ -126,7 +134,7 @@ def _progress(shard, many):
 
 def stores(given):
     """The lines of ours, and those that no change of ours makes old."""
-    return lines.Lines(FOLDER, given.engine, given.resume), lines.Lines(FOLDER, lines.aside(), given.resume)
+    return lines.Lines(FOLDER, given.engine, given.resume), lines.Lines(FOLDER, given.aside, given.resume)
 
 
 def selected(given):
@@ -146,8 +154,10 @@ def chosen(given):
 
 def show(given):
     """The table of what was asked for and is judged, the rows to look at, and the headline."""
-    verdicts, others = (_of(store, selected(given)) for store in stores(given))
-    rows = {part: table.block(part, verdicts, others, chosen(given)) for part in table.parts(verdicts)}
+    both = stores(given)
+    verdicts, others = (_of(store, selected(given)) for store in both)
+    bars = table.bars(both[1].known.values(), chosen(given))
+    rows = {part: table.block(part, verdicts, others, bars) for part in table.parts(verdicts)}
     for part, block in rows.items():
         print(table.printed(part, block), end="\n\n")
     for tool in [] if given.quick or given.without_baselines else baselines.ALL:

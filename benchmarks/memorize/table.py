@@ -20,15 +20,23 @@ def wilson(hits, of, z=1.96):
     return max(0.0, (middle - reach) / (1 + z * z / of)), min(1.0, (middle + reach) / (1 + z * z / of))
 
 
-def block(part, verdicts, others, tools):
-    """The rows of one part, a tool each: name -> figures. The bar of a baseline is the best on the tuning part."""
+def block(part, verdicts, others, bars):
+    """The rows of one part, a tool each: name -> figures."""
     rows = {OURS: ours([line for line in verdicts if line["part"] == part])}
-    for tool in tools:
-        lines = [line for line in others if line["key"].startswith(f"{tool.name} ")]
-        lines = [line for line in lines if _scored(line).get("score") is not None]
-        best = bar([line for line in lines if line["part"] == "tuning"])
-        rows[tool.name] = baseline([line for line in lines if line["part"] == part], best)
+    for tool, limit in bars.items():
+        rows[tool] = baseline([line for line in _of(tool, others) if line["part"] == part], limit)
     return rows
+
+
+def bars(others, tools):
+    """The bar of each baseline, of all that is known of the tuning part; None where nothing is."""
+    tuning = [line for line in others if line["part"] == "tuning"]
+    return {tool.name: bar(_of(tool.name, tuning)) for tool in tools}
+
+
+def _of(tool, others):
+    lines = [line for line in others if line["key"].startswith(f"{tool} ")]
+    return [line for line in lines if _scored(line).get("score") is not None]
 
 
 def ours(lines):
@@ -86,6 +94,8 @@ def _round(value):
 
 def baseline(lines, limit):
     """The figures of a baseline that alarms from `limit` on. It has one verdict per commit, and names no cause."""
+    if limit is None:
+        return {"pairs": sum(line["kind"] == "pair" for line in lines), "limit": None}
     pairs = [(line["mutant"], _alarm(line, limit)) for line in lines if line["kind"] == "pair"]
     benign = [_alarm(line, limit) for line in lines if line["kind"] == "benign"]
     found = _recall(pairs) | _share("false_alarm_rate_without_reference", benign) | {"benign": len(benign)}
@@ -104,8 +114,10 @@ def _alarm(line, limit):
 def bar(lines):
     """The score from which on to alarm that is best on these lines: recall less false alarms (Youden's J).
 
-    Of equals the highest; infinity is to alarm only where the training broke.
+    Of equals the highest; infinity is to alarm only where the training broke. None of no lines.
     """
+    if not lines:
+        return None
     scores = sorted({math.inf, *(_scored(line)["score"] for line in lines)}, reverse=True)
     bugs = [line for line in lines if line["kind"] == "pair"]
     sound = [line for line in lines if line["kind"] == "benign"]

@@ -94,8 +94,9 @@ def test_a_baseline_has_the_bar_that_is_best_on_the_tuning_part():
         scored(0.5, "benign", "held_out"),
         scored(0, "pair", "held_out", "crash"),
     ]
-    tools = [SimpleNamespace(name="tool")]
-    found = table.block("held_out", [], lines + aside, tools)["tool"]
+    bars = table.bars(lines + aside, [SimpleNamespace(name="tool"), SimpleNamespace(name="other")])
+    assert bars == {"tool": 0.4, "other": None}
+    found = table.block("held_out", [], lines + aside, bars)["tool"]
     assert (found["recall"], found["false_alarm_rate_without_reference"], found["limit"]) == (0.5, 1.0, 0.4)
 
 
@@ -106,7 +107,7 @@ def test_a_baseline_that_cannot_tell_them_apart_is_best_silent_but_for_what_brea
 
 
 def test_the_table_has_a_row_for_each_tool_and_a_dash_where_nothing_is_known():
-    rows = {"ours": table.ours([pair(), benign(), benign("fail", False)]), "theirs": table.baseline([], 1.0)}
+    rows = {"ours": table.ours([pair(), benign(), benign("fail", False)]), "theirs": table.baseline([], None)}
     head, ours, theirs = table.printed("held_out", rows).splitlines()
     assert head.startswith("part: held out") and "100.0 % (20.6-100.0)" in ours and theirs.split().count("-") >= 5
 
