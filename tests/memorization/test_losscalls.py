@@ -3,11 +3,15 @@ import pytest
 
 from backburn.errors import Skip
 from backburn.memorization import losscalls
+from backburn.memorization.falling import loss_is_finite
 from backburn.memorization.losscalls import Call, LossCalls, Pairing, Term, Unpaired
 from backburn.memorization.seen import Evidence, Told
 from backburn.references import Machine, Reference
 from backburn.report import Level, name_of
 from backburn.training import Ended
+
+from .evidence import found as found_by
+from .evidence import seen as seen_with
 
 CE = Call(
     name="cross_entropy",
@@ -275,3 +279,10 @@ def test_targets_of_another_sample():
 def test_a_loss_that_was_reviewed_as_high_stays_silent():
     high = msgspec.structs.replace(with_call(value=14.0), tied=True)
     assert found(high, reference(high)) == {}
+
+
+@pytest.mark.parametrize("made, levels", [("", []), ("Softmax", ["warning"]), ("Sigmoid", ["warning"])])
+def test_a_logarithm_of_what_rounds_to_zero_is_said(made, levels):
+    findings = found_by((loss_is_finite,), seen_with(loss_calls=LossCalls(underflows=made))).get("loss-is-finite", ())
+    assert [one.level.value for one in findings] == levels
+    assert all(made.lower() in one.message for one in findings)

@@ -47,6 +47,12 @@ def loss_is_finite(seen: Evidence, config: Any) -> Iterator[Finding]:
             said = f"the loss is {loss} at step {step}{before}{_from(told.origin)}"
             finding = Finding(message=said, hint=_NOT_FINITE[step > 1])
             return (yield at(finding, told.origin.where) if told.origin else finding)
+    calls = told.loss_calls
+    if calls is not None and calls.underflows:
+        made = calls.underflows.lower()
+        message = f"the loss takes the logarithm of a {made}: infinite as soon as a probability rounds to 0"
+        finding = at(Finding(message=message, hint=_UNDERFLOWS), calls.step)
+        yield from suspected([finding], loss_is_finite, seen.reference)
 
 
 def _from(origin: Origin | None) -> str:
@@ -65,6 +71,9 @@ _NOT_FINITE = (
     "At the first step, before anything moved: look for NaN in the batch, log(0) or a division by 0.",
     "It began finite: the learning rate may be too high, or a logarithm, root or exponential overflows.",
 )
+
+
+_UNDERFLOWS = "Use log_softmax, logsigmoid, or cross_entropy on logits: they take logarithms before they round."
 
 
 def loss_falls(seen: Evidence, config: Any) -> Iterator[Finding]:

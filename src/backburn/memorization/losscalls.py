@@ -116,7 +116,7 @@ class Pairing(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
 class LossCalls(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The loss of the first pass. `sign`: -1 where all of it is calls with a negative factor (`functions` spells them).
     `squeezed`: what a log_softmax got logits from; `spread`: a hand-written difference that broadcast; `size`: samples
-    in the batch; `largest`: the largest absolute value that went into the model.
+    in the batch; `underflows`: what a logarithm is taken of as it is; `largest`: the largest absolute value that went into the model.
     """
 
     calls: tuple[Call, ...] = ()
@@ -127,6 +127,7 @@ class LossCalls(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     value: float | None = None
     size: int = 1
     squeezed: str = ""
+    underflows: str = ""
     spread: str = ""
     tied: bool = False
     largest: float = 0.0
@@ -497,6 +498,18 @@ def as_reviewed(seen: Evidence, config: Any) -> Iterator[Finding]:
         message = f"the first loss is {told.value:.4g}, and was {first:.4g} when it was reviewed"
         hint = "A factor, a sum instead of a mean, or inputs on another scale?"
         yield at(Finding(message=message, hint=hint), told.step)
+
+
+def penalised(seen: Evidence) -> Iterator[Finding]:
+    """A penalty on the weights that is new since the loss was reviewed, and the most of it."""
+    told = seen.probe.loss_calls
+    first = seen.reference.runs("loss: first") if seen.reference else ()
+    if told is None or not first or told.value is None or not first[0] > 0:
+        return
+    before, now = _terms(seen)
+    if "weights" in now and "weights" not in before and told.value > _CHANGED * first[0]:
+        message = f"a penalty on the weights is new, and the first loss {told.value:.4g} where it was {first[0]:.4g}"
+        yield at(Finding(message=message, hint="Lower its factor."), told.step)
 
 
 def _terms(seen: Evidence) -> tuple[list[str], list[str]]:

@@ -246,11 +246,12 @@ CHECKS: tuple[Check, ...] = (
             *modes.CHECKS,
             *losscalls.CHECKS,
             *parameters.CHECKS,
+            *forward.CHECKS[:1],  # what forward writes over, no step can show
             loss_is_finite,
             loss_above_bound,
             *optimizing.CHECKS,
             *units.CHECKS,
-            *forward.CHECKS,
+            *forward.CHECKS[1:],
             *dependence.CHECKS,
             *census.CHECKS,
             *map(after(loss_is_finite), (loss_falls, *afterwards.CHECKS)),

@@ -78,3 +78,17 @@ def test_a_difference_that_broadcasts():
     assert "(16, 16)" in lossgraph.spread((wanted - z).abs().mean())
     assert lossgraph.spread(((z[:, 0] - wanted) ** 2).mean()) == ""
     assert lossgraph.spread((z - z.T).abs().mean()) == ""  # a ranking compares all pairs
+
+
+UNDERFLOWS = {
+    "nll_loss of a log": (lambda z: F.nll_loss(z.softmax(1).log(), Y), "Softmax"),
+    "both classes by hand": (lambda z: -(z.sigmoid().log() + (1 - z.sigmoid()).log()).mean(), "Sigmoid"),
+    "with an eps": (lambda z: -picked((z.softmax(1) + 1e-8).log()).mean(), ""),
+    "log_softmax": (lambda z: F.nll_loss(z.log_softmax(1), Y), ""),
+}
+
+
+@pytest.mark.parametrize("name", UNDERFLOWS)
+def test_a_logarithm_of_what_may_round_to_zero_is_seen(name):
+    loss, made = UNDERFLOWS[name]
+    assert lossgraph.underflows(loss(NET(X))) == made

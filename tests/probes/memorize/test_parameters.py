@@ -128,3 +128,26 @@ def test_what_became_of_the_parameters(kind):
     outcomes = {one.check.partition("/")[2]: one.findings for one in told(kind).outcomes}
     names = [name for name in outcomes if name.startswith(("parameters-are", "parameters-stay"))]
     assert {name: str(outcomes[name][0].level.value) for name in names if outcomes[name]} == EXPECTED[kind]
+
+
+class Flat(Net):
+    """All weights begin at 0, the biases do not."""
+
+    def __init__(self):
+        super().__init__()
+        for one in self.parameters():
+            if one.dim() > 1:
+                nn.init.zeros_(one)
+
+
+class FlatHead(Net):
+    """The last layer alone begins at 0."""
+
+    def __init__(self):
+        super().__init__()
+        nn.init.zeros_([one for one in self.parameters() if one.dim() > 1][-1])
+
+
+@pytest.mark.parametrize("kind, cause", [(Flat, "memorize/gradients-reach"), (FlatHead, None)])
+def test_weights_that_all_begin_as_one_number_are_named(kind, cause):
+    assert told(kind).cause == cause

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 from typing import Any
 
@@ -88,8 +89,8 @@ def _checkpoint(session: Session) -> dict[str, Any]:
         raise Untold("the model is too large to be copied")
     module, began = session.module, session.began
     now = Snapshot(module)
-    before = session.run().value
-    if before is None:
+    before = _losses(session)
+    if before[0] is None:
         raise Untold("training_step returns no loss")
     state = {name: _copied(one) for name, one in module.state_dict().items()}
     saved: dict[str, Any] = {"state_dict": state}
@@ -98,11 +99,22 @@ def _checkpoint(session: Session) -> dict[str, Any]:
         began.restore()
         module.on_load_checkpoint(saved)
         missing, unexpected = module.load_state_dict(saved["state_dict"], strict=False)
-        after = session.run().value
+        after = _losses(session)
     finally:
         now.restore()
     names = [*missing, *unexpected]
-    return {"before": before, "after": after, "names": names[:5], "precision": _precision(session)}
+    pairs = [(one, other) for one, other in zip(before, after) if one is not None and other is not None]
+    worst = max(pairs, key=lambda pair: abs(pair[0] - pair[1]), default=(before[0], None))
+    return {"before": worst[0], "after": worst[1], "names": names[:5], "precision": _precision(session)}
+
+
+def _losses(session: Session) -> tuple[float | None, float | None]:
+    """The loss as training computes it, and in eval mode where buffers matter: running statistics are used there."""
+    there = session.run().value
+    if any(True for _ in session.module.buffers()):
+        with contextlib.suppress(Exception):  # a detector returns boxes there
+            return there, session.run(evaluation=True).value
+    return there, None
 
 
 def _copied(value: Any) -> Any:

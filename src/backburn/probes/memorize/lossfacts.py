@@ -35,6 +35,7 @@ def look(session: Session) -> dict[str, Any]:
         "value": sum(map(float, first.roots)) if first.roots else first.value,
         "size": session.size,
         "squeezed": next(filter(None, map(lossgraph.squeezed, first.losses)), ""),
+        "underflows": next(filter(None, map(lossgraph.underflows, first.losses)), ""),
         "spread": next(filter(None, map(lossgraph.spread, first.losses)), ""),
         "tied": _is_tied(session.module),
         "largest": _largest(first),

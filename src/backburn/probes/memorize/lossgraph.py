@@ -149,6 +149,18 @@ def squeezed(loss: Any) -> str:
     return ""
 
 
+def underflows(loss: Any) -> str:
+    """`Softmax` or `Sigmoid` where a term is the logarithm of what that returned, with no eps or clamp between."""
+    for node, _ in _frontier(loss):
+        while node is not None and kind(node).startswith("NllLoss"):
+            node = node.next_functions[0][0]
+        if node is not None and kind(node) == "Log":
+            made = _source(node.next_functions[0][0], _SHAPE | _PICKED | {"Rsub", "Sub"})
+            if made in ("Softmax", "Sigmoid"):
+                return made
+    return ""
+
+
 def spread(loss: Any) -> str:
     """`(32,) against others gave (32, 32)`, where a hand-written difference broadcast one column against a row."""
     for node, _ in _frontier(loss):

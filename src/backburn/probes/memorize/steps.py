@@ -193,16 +193,17 @@ class Optimizer:
             [moved * moved, before * before, gradient * gradient, moved * gradient, moved * before, gradient * before]
         )
         sums = torch.zeros(6, len(self.held), dtype=rows.dtype, device=rows.device).index_add_(1, self.index, rows)
-        self._note(sums.tolist(), float(final.norm()), float(gradient.norm()))
+        self._note(sums.tolist(), float(final.norm()), float(gradient.norm()), bool(gradients))
         self._note_state(optimizer)
         self._note_options(optimizer)
 
-    def _note(self, sums: list[list[float]], final: float, gradient: float) -> None:
+    def _note(self, sums: list[list[float]], final: float, gradient: float, known: bool) -> None:
         moved, before, grads, along, shrink, pull = sums
         # What starts at 0 (a head, an adapter) grows by any factor.
         self.matrices = [i for i in self.matrices if before[i] > 0]
         used = [i for i in self.matrices if grads[i] > 0]
-        self.ratios.append(_median([math.sqrt(moved[i] / before[i]) for i in used]))
+        sized = used if known else self.matrices
+        self.ratios.append(_median([math.sqrt(moved[i] / before[i]) for i in sized]))
         self.along.append(_cosine(sum(along), sum(moved), sum(grads)))
         self.shrink.append(-_median([_cosine(shrink[i], moved[i], before[i]) for i in used]))
         self.pull.append(_median([_cosine(pull[i], grads[i], before[i]) for i in used]))
