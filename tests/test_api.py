@@ -177,7 +177,8 @@ class Whole(t.Net):
 
     def training_step(self, batch, batch_idx):
         self.seen.append(batch_idx)
-        random.random(), numpy.random.rand()
+        random.random()
+        numpy.random.rand()
         if self.raises and self.global_step == 2:
             raise self.raises
         self.log("train_loss", loss := super().training_step(batch, batch_idx))

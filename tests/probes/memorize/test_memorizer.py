@@ -350,7 +350,8 @@ def test_what_takes_the_loss_away_after_some_steps_ends(tmp_path):
 def test_two_fits_in_one_process_are_two_trainings(tmp_path):
     """The second is not judged by what the first left, nor the first by the second."""
     one, two = tmp_path / "one", tmp_path / "two"
-    one.mkdir(), two.mkdir()
+    one.mkdir()
+    two.mkdir()
     assert "parameters-are-connected" in failing(t.judged(t.told(t.Detached(), path=one)))
     assert failing(t.judged(t.told(t.Net(), path=two))) == []
 

@@ -9,7 +9,7 @@ from backburn.report import Verdict
 
 from .. import trainings as t
 
-SAID = "CUDA out of memory. Tried to allocate 20.50 GiB. GPU 0 has a total capacity of 79.10 GiB of which 1.00 GiB is free."
+SAID = "CUDA out of memory. Tried to allocate 20.50 GiB. GPU 0 has a total capacity of 79.10 GiB."
 
 
 class Full(t.Net):

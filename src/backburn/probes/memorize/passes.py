@@ -108,7 +108,9 @@ def _stepped_back(roots: list[Any]) -> Iterator[None]:
     backward = torch.autograd.backward
 
     def noted(tensors: Any, grad_tensors: Any = None, retain_graph: Any = None, *args: Any, **given: Any) -> Any:
-        roots.extend([tensors] if hasattr(tensors, "detach") else tensors)
+        own = [tensors] if hasattr(tensors, "detach") else list(tensors)
+        # A list goes through the recorder of loss functions, and so comes by here twice.
+        roots.extend(one for one in own if not any(one is other for other in roots))
         return backward(tensors, grad_tensors, True, *args, **given)
 
     torch.autograd.backward = noted

@@ -1,0 +1,50 @@
+"""How loud a finding is."""
+
+import msgspec
+import pytest
+
+from backburn.memorization.judging import at, listed, spelled, suspected
+from backburn.references import Machine, Reference
+from backburn.report import Finding, Level
+
+
+def loss_sign(seen, config):
+    """The sign is right."""
+
+
+ONE = Finding(message="x is odd")
+
+
+def reviewed(found, commit="a1b2c3d4e5"):
+    machine = Machine(hardware="any")
+    about = {"training": "it", "machine": machine, "seeds": (0,), "figures": {}, "settings": {"found": found}}
+    return Reference(stage="memorize", commit=commit, **about)
+
+
+@pytest.mark.parametrize(
+    ("reference", "level", "message"),
+    [
+        (None, Level.WARNING, "x is odd"),
+        (reviewed("loss-sign units-are-alive"), Level.NOTICE, "x is odd"),
+        (reviewed("loss-sign-of-another"), Level.ERROR, "x is odd (new against the reference of a1b2c3d)"),
+        (reviewed("", commit=""), Level.ERROR, "x is odd (new against the reference of the healthy run)"),
+    ],
+)
+def test_what_has_a_healthy_reading_fails_only_where_it_is_new(reference, level, message):
+    (finding,) = suspected([ONE], loss_sign, reference)
+    assert (finding.level, finding.message) == (level, message)
+
+
+def test_names_are_grouped_and_the_rest_counted():
+    names = tuple(f"encoder.{i}.weight" for i in range(4)) + ("head.weight", "head.bias", "tail")
+    assert listed(names, 9) == (
+        "7 of 9 trainable parameters (encoder.0.weight, encoder.1.weight, encoder.2.weight, encoder.3.weight, "
+        "head.weight and 2 more)"
+    )
+    assert listed(("a.weight", "a.bias", "b"), 3, "buffers") == "3 of 3 buffers (a.{weight,bias}, b)"
+
+
+def test_a_place_is_told_where_it_is_known():
+    assert at(ONE, ("/a/train.py", 3)) == msgspec.structs.replace(ONE, file="/a/train.py", line=3)
+    assert at(ONE, ("", 0)) == ONE
+    assert (spelled(("/a/train.py", 3)), spelled(("", 0))) == (" (train.py:3)", "")

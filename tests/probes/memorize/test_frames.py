@@ -1,0 +1,48 @@
+"""Which files are the user's."""
+
+import functools
+import json
+
+import pytest
+import torch
+
+from backburn.probes.memorize import frames, session
+
+
+def test_the_innermost_frame_of_the_users_is_told():
+    path, line = frames.here()
+    assert (path, open(path).readlines()[line - 1].strip()) == (__file__, "path, line = frames.here()")
+    assert torch.nn.Identity().apply(lambda module: None) is not None
+    (inside,) = [frames.here() for _ in torch.utils.data.DataLoader([1])]
+    assert inside[0] == __file__
+
+
+def test_a_class_and_a_function_have_a_place_where_they_are_theirs():
+    path, line = frames.of(Own)
+    assert path == __file__ and "class Own" in open(path).readlines()[line - 1]
+    assert frames.of(wrapped)[0] == __file__
+    assert [frames.of(one) for one in (torch.nn.Linear, json.dumps, session.Session, len, 3)] == [("", 0)] * 5
+
+
+class Own:
+    pass
+
+
+@functools.wraps(test_the_innermost_frame_of_the_users_is_told)
+def wrapped():
+    pass
+
+
+@pytest.mark.parametrize(
+    ("path", "theirs"),
+    [
+        (__file__, True),
+        (torch.__file__, False),
+        (json.__file__, False),
+        (frames.__file__, False),
+        ("<stdin>", False),
+        ("", False),
+    ],
+)
+def test_libraries_and_probes_are_not_theirs(path, theirs):
+    assert frames.is_theirs(path) is theirs
