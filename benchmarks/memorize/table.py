@@ -99,7 +99,7 @@ def baseline(lines, limit):
     pairs = [(line["mutant"], _alarm(line, limit)) for line in lines if line["kind"] == "pair"]
     benign = [_alarm(line, limit) for line in lines if line["kind"] == "benign"]
     found = _recall(pairs) | _share("false_alarm_rate_without_reference", benign) | {"benign": len(benign)}
-    return found | _seconds(lines) | {"limit": limit}
+    return found | _seconds(lines) | {"limit": limit if math.isfinite(limit) else str(limit)}
 
 
 def _scored(line):

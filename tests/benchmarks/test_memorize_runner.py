@@ -202,6 +202,42 @@ def test_the_whole_is_as_many_as_the_claim_says():
     assert len({item.mutant.name for item in items if isinstance(item, plan.Pair)}) >= 90
 
 
+@pytest.fixture
+def shown(everything, monkeypatch, tmp_path, capsys):
+    """What the run of these arguments shows, all of it judged before, and what it keeps."""
+    from benchmarks.memorize import __main__ as command
+
+    monkeypatch.setattr(command, "HERE", tmp_path)
+    monkeypatch.setattr(command, "FOLDER", tmp_path / "lines")
+
+    def show(**given):
+        asked = {"quick": False, "only": None, "mutant": None, "without_baselines": False, "part": "all"}
+        asked |= {"device": "cpu", "shard": "1/1", "resume": [], "engine": "e", "aside": "a"} | given
+        store = Lines(command.FOLDER, "e")
+        for item in everything:
+            known = verdicts._of(item) | {"seed": 0, "referred": True, "verdict": "fail", "right": 1, "cpu": 0.1}
+            store.once(f"{known['kind']} {item.name}", lambda known=known: known)
+        command.show(SimpleNamespace(**asked))
+        kept = tmp_path / "results.json"
+        return capsys.readouterr().out, json.loads(kept.read_text()) if kept.exists() else None
+
+    return show
+
+
+def test_all_of_it_is_kept_with_one_line_per_verdict(shown, everything):
+    told, kept = shown()
+    assert json.loads(told.splitlines()[-1]) == kept["headline"]
+    assert kept["headline"]["recall"] == kept["headline"]["false_alarm_rate"] == 1.0
+    assert set(kept["rows"]["table"]) == set(plan.PARTS) and len(kept["rows"]["verdicts"]) == len(everything)
+    assert "false alarms: 50" in told and "part: tuning" in told
+
+
+@pytest.mark.parametrize("given", [{"quick": True}, {"only": ["p0"]}, {"mutant": ["m1"]}, {"part": "tuning"}])
+def test_a_sample_of_it_is_not_kept(shown, given):
+    told, kept = shown(**given)
+    assert kept is None and json.loads(told.splitlines()[-1])["pairs"]
+
+
 @pytest.mark.parametrize("shard", ["0/2", "3/2", "1", "a/b"])
 def test_a_shard_that_there_is_not_is_refused(shard):
     from benchmarks.memorize.__main__ import shard_of
