@@ -194,3 +194,29 @@ def test_a_factor_that_changes_from_step_to_step_is_none():
     first = seen(lambda x: 2 * F.cross_entropy(x, LABELS), SCORES)
     assert first.agrees(seen(lambda x: 2 * F.cross_entropy(x, LABELS), 2 * SCORES))
     assert not first.agrees(seen(lambda x: 2.1 * F.cross_entropy(x, LABELS), SCORES))
+
+
+MIXED = {
+    "classes": lambda x: 0.7 * cross_entropy(x, LABELS) + 0.3 * cross_entropy(x, LABELS.flip(0)),
+    "of each sample its own share": lambda x: (
+        SHARES[:, 0] * cross_entropy(x, LABELS, reduction="none")
+        + (1 - SHARES[:, 0]) * cross_entropy(x, LABELS.flip(0), reduction="none")
+    ).mean(),
+    "a teacher": lambda x: cross_entropy(x, LABELS) + cross_entropy(x, SOFT),
+    "smoothed": lambda x: sum(cross_entropy(x, one, label_smoothing=0.1) for one in (LABELS, LABELS.flip(0))),
+    "shares": lambda x: sum(F.binary_cross_entropy_with_logits(x, one) for one in (SHARES, SHARES.flip(0))),
+    "numbers": lambda x: F.mse_loss(x, SHARES) + 2 * F.mse_loss(x, SOFT),
+}
+
+
+@pytest.mark.parametrize("name", MIXED)
+def test_two_targets_of_one_output_are_not_both_met(name):
+    loss = MIXED[name]
+    assert seen(loss, SCORES).floor == pytest.approx(minimised(loss, SCORES), rel=1e-3)
+
+
+def test_targets_that_cannot_be_mixed_have_the_floors_of_each():
+    weighted = seen(lambda x: cross_entropy(x, LABELS, WEIGHT) + cross_entropy(x, LABELS.flip(0)), SCORES)
+    assert weighted.floor == pytest.approx(0, abs=1e-6)
+    several = seen(lambda x: cross_entropy(x, LABELS) + cross_entropy(x, LABELS.flip(0), reduction="sum"), SCORES)
+    assert several.floor == pytest.approx(0, abs=1e-6)

@@ -48,8 +48,9 @@ class Relation:
         self.sign = _sign(returned, terms) if terms else 0
         spelled = map(_spelled, (call.name for call, _ in terms), self.factors if self.sign else [1.0] * len(terms))
         self.names = " + ".join(spelled)  # `cross_entropy + 0.100 × mse_loss`
-        self.floor = self._total([(call.floor, weight) for call, weight in terms])
-        self.constant = self._total([(call.constant, weight) for call, weight in terms])
+        bests = [(weight, best) for group in _groups(terms) for weight, best in _together(group)]
+        self.floor = self._total([(floor, weight) for weight, (floor, _) in bests])
+        self.constant = self._total([(constant, weight) for weight, (_, constant) in bests])
 
     def agrees(self, other: Relation) -> bool:
         """Whether two steps show one sum with one floor: no factor follows a schedule, no target a model."""
@@ -77,6 +78,67 @@ def _terms(returned: Any, calls: Sequence[Call]) -> list[tuple[Call, Any]]:
     edges = [call.edge for call in calls]
     found = torch.autograd.grad(loss.sum(), edges, retain_graph=True, allow_unused=True)
     return [(call, weight) for call, weight in zip(calls, found) if weight is not None]
+
+
+def _groups(terms: Sequence[tuple[Call, Any]]) -> list[list[tuple[Call, Any]]]:
+    """The terms by the very tensor that they are given."""
+    groups: dict[int, list[tuple[Call, Any]]] = {}
+    for call, weight in terms:
+        groups.setdefault(id(call.given.get("input", call)), []).append((call, weight))
+    return list(groups.values())
+
+
+def _together(group: Sequence[tuple[Call, Any]]) -> list[tuple[Any, Best]]:
+    """Each call's floor and constant, at what is best for all of the group: two labels of a mixup are not both met."""
+    import torch
+
+    first, alone = group[0][0], [(weight, (call.floor, call.constant)) for call, weight in group]
+    if len(group) == 1 or first.name not in _LINEAR or len({_way(call) for call, _ in group}) > 1:
+        return alone
+    try:
+        with torch.no_grad():
+            given = {**first.given, "target": _mixed(group)}
+            func, (floor, constant) = getattr(torch.nn.functional, first.name), _BEST[first.name](given)
+            return [
+                (weight, (func(**{**call.given, "input": floor}), func(**{**call.given, "input": constant})))
+                for call, weight in group
+            ]
+    except Exception:  # weights, other shapes: what each can come down to alone is a bound as well, if a loose one
+        return alone
+
+
+def _way(call: Call) -> tuple[Any, ...]:
+    """What has to be the same of two calls whose targets are mixed."""
+    return call.name, call.value.shape, call.given.get("reduction"), call.given.get("label_smoothing")
+
+
+def _mixed(group: Sequence[tuple[Call, Any]]) -> Any:
+    """The mean of the group's targets, by weight; of classes as distributions."""
+    wanted, shares = [], []
+    for call, weight in group:
+        given, scores = call.given, call.given["input"]
+        target = given["target"]
+        if given.get("weight") is not None or given.get("pos_weight") is not None:
+            raise ValueError("weights of classes or elements")
+        if not target.is_floating_point():
+            target = _distribution(given)
+        if target.shape != scores.shape:
+            raise ValueError("a target that is broadcast")
+        while weight.dim() and weight.dim() < target.dim():
+            weight = weight.unsqueeze(1)
+        wanted.append(target.to(scores.dtype) * weight)
+        shares.append(weight)
+    return sum(wanted) / sum(shares)
+
+
+def _distribution(given: Mapping[str, Any]) -> Any:
+    import torch
+
+    target, scores = given["target"], given["input"]
+    if bool((target == given["ignore_index"]).any()):
+        raise ValueError("ignored targets")
+    axis = 1 if scores.dim() > 1 else 0
+    return torch.nn.functional.one_hot(target, scores.shape[axis]).movedim(-1, axis)
 
 
 def _sign(returned: Any, terms: Sequence[tuple[Call, Any]]) -> int:
@@ -235,6 +297,8 @@ _BEST: Mapping[str, Callable[[Mapping[str, Any]], Best]] = {
     "huber_loss": _distance,
     "kl_div": _divergence,
 }
+# Those whose sum over several targets is least at the targets' mean.
+_LINEAR = ("cross_entropy", "binary_cross_entropy_with_logits", "binary_cross_entropy", "mse_loss")
 # Seen, and with no lower bound that follows from the targets alone.
 _UNBOUNDED = (
     "cosine_embedding_loss",
