@@ -108,8 +108,8 @@ def _flat(module: Any, losses: list[Any]) -> Iterator[str]:
         return
     with contextlib.suppress(RuntimeError):  # a graph that is freed
         total = sum(one.float().mean() for one in losses)
-        found = torch.autograd.grad(total, list(named.values()), retain_graph=True, allow_unused=True)
-        if any(grad is not None and len(grad) > 1 and bool((grad == grad[:1]).all()) for grad in found):
+        gradients = torch.autograd.grad(total, list(named.values()), retain_graph=True, allow_unused=True)
+        if any(grad is not None and len(grad) > 1 and bool((grad == grad[:1]).all()) for grad in gradients):
             yield from named
 
 
