@@ -1,7 +1,7 @@
 import msgspec
 
 from backburn.renderers import terminal
-from backburn.report import Look
+from backburn.report import Finding, Level, Look, Outcome, Report
 from tests.renderers.reports import BROKEN, SOUND, many
 
 
@@ -42,3 +42,33 @@ def test_many_findings_are_counted():
     text = terminal.render([many(50)])
     assert text.count("error: unit/") == 20
     assert "… and 30 more" in text
+
+
+def rendered(*named, count=1, folder="build/x"):
+    """Of a report with these (check, finding, …) before `count` that pass."""
+    found = [Outcome(check=f"memorize/{name}", claim="C.", findings=tuple(findings)) for name, *findings in named]
+    passed = [Outcome(check=f"memorize/c{number}", claim="It holds.") for number in range(count)]
+    return terminal.render([Report(stage="memorize", question="Q?", outcomes=(*found, *passed), folder=folder)])
+
+
+ERROR, SOFT = Finding(message="bad"), Finding(message="soft", level=Level.WARNING)
+
+
+def test_one_cause_stands_first_and_the_rest_was_also_seen():
+    lines = rendered(("late", SOFT), ("root", ERROR, ERROR), ("then", ERROR)).splitlines()
+    marks = [line.strip() for line in lines if line.startswith(("  also", "  error", "  warning"))]
+    assert marks == [*["error: memorize/root"] * 2, "also seen:", "error: memorize/then", "warning: memorize/late"]
+    assert "also seen" not in rendered(("root", ERROR)) + rendered(("late", SOFT), ("later", SOFT))
+
+
+def test_more_checks_than_anybody_reads_are_counted():
+    assert rendered(("root", ERROR), count=19).count("It holds.") == 19
+    text = rendered(("root", ERROR), count=20)
+    assert "It holds." not in text and "  checks: 1 failed, 20 passed" in text
+
+
+def test_without_a_folder_none_is_named():
+    assert (
+        rendered(("root", ERROR), folder="").splitlines()[-1] == "  Next: mend memorize/root, then `backburn memorize`."
+    )
+    assert rendered(folder="").splitlines()[-1] == "  Next: nothing to mend."

@@ -19,8 +19,15 @@ MARKS = {
     Verdict.SKIP: ("-", "dim"),
     Verdict.UNJUDGED: ("?", "yellow"),
 }
+COUNTED = {
+    Verdict.FAIL: "failed",
+    Verdict.UNJUDGED: "could not be judged",
+    Verdict.PASS: "passed",
+    Verdict.SKIP: "skipped",
+}
 COLOURS = {Level.ERROR: "red", Level.WARNING: "yellow", Level.NOTICE: "blue"}
 FINDINGS = 20  # shown in full; the rest is counted
+ROWS = 20  # checks shown one by one; of more, those that found something are above, and all are counted
 
 
 def render(reports: Sequence[Report], look: Look = Look()) -> str:
@@ -47,8 +54,7 @@ def _report(console: Console, report: Report, look: Look) -> None:
     console.print(f"{mark} {report.stage}: {report.verdict.value}", style=f"bold {colour}", end="  ")
     console.print(f"{report.question} {report.seconds:.1f} s", style="dim")
     _findings(console, report)
-    for outcome in report.outcomes:
-        _outcome(console, outcome)
+    _outcomes(console, report)
     for figure in report.figures:
         of_training = f" [{figure.training}]" if figure.training else ""
         console.print(spelled(f"    {figure.name}{of_training}: {figure}"), style="dim")
@@ -59,10 +65,14 @@ def _report(console: Console, report: Report, look: Look) -> None:
 
 def _findings(console: Console, report: Report) -> None:
     pairs = [(outcome, finding) for outcome in report.worst_first for finding in outcome.findings]
-    for outcome, finding in pairs[:FINDINGS]:
+    alone = {outcome.training for outcome, _ in pairs}
+    for number, (outcome, finding) in enumerate(pairs[:FINDINGS]):
+        if number and len(alone) == 1 and report.cause == pairs[number - 1][0].check != outcome.check:
+            console.print("  also seen:", style="dim")
         _finding(console, outcome, finding)
     if len(pairs) > FINDINGS:
-        console.print(f"  … and {len(pairs) - FINDINGS} more in {report.folder}/report.json", style="dim")
+        where = f" in {report.folder}/report.json" if report.folder else ""
+        console.print(f"  … and {len(pairs) - FINDINGS} more{where}", style="dim")
 
 
 def _finding(console: Console, outcome: Outcome, finding: Finding) -> None:
@@ -81,6 +91,17 @@ def _indented(console: Console, first: str, text: str) -> None:
     for line in spelled(text).splitlines():
         wrap = textwrap.TextWrapper(console.width, first, " " * len(first), break_long_words=False)
         console.print(wrap.fill(line), soft_wrap=True)
+
+
+def _outcomes(console: Console, report: Report) -> None:
+    if len(report.outcomes) <= ROWS:
+        for outcome in report.outcomes:
+            _outcome(console, outcome)
+        return
+    for training in dict.fromkeys(one.training for one in report.outcomes):
+        verdicts = [one.verdict for one in report.outcomes if one.training == training]
+        said = ", ".join(f"{verdicts.count(one)} {word}" for one, word in COUNTED.items() if one in verdicts)
+        console.print(spelled(f"  checks{training and f' [{training}]'}: {said}"), style="dim")
 
 
 def _outcome(console: Console, outcome: Outcome) -> None:
@@ -102,6 +123,8 @@ def _next(report: Report, look: Look) -> str:
         return f"  Next: `{again}` once more; it was {report.interrupted}. {page}".rstrip()
     first = report.foremost
     if first is None:
-        return f"  Next: nothing to mend. {page or f'Report: {folder}/report.json'}"
+        written = f"Report: {folder}/report.json" if folder else ""
+        return f"  Next: nothing to mend. {page or written}".rstrip()
     do = f"mend {first.check}" if first.verdict is Verdict.FAIL else f"see why {first.check} could not be judged"
-    return f"  Next: {do}, then `{again}`. {page or f'Evidence: {folder}/'}"
+    evidence = f"Evidence: {folder}/" if folder else ""
+    return f"  Next: {do}, then `{again}`. {page or evidence}".rstrip()
