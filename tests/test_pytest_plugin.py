@@ -317,3 +317,78 @@ def test_a_second_session_reuses_and_a_second_ask_trains(project, pytester, monk
 assert reused == WANTED"""
     for force, wanted in ((False, [(), ()]), (False, [("net",), ()]), (True, [(), ()])):
         project(body.replace("FORCE", str(force)).replace("WANTED", str(wanted))).assert_outcomes(passed=1)
+
+
+# Of a module and its data, in this process
+
+IN_PROCESS = """
+import torch
+from torch import nn
+from train import Net, samples
+
+
+class Turned(Net):
+    def training_step(self, batch, batch_idx):
+        return -super().training_step(batch, batch_idx)
+
+
+class Frozen(Net):
+    def __init__(self):
+        super().__init__()
+        self.net[0].requires_grad_(False)
+
+
+def test_sound(memorize):
+    module = Net()
+    assert memorize(module, samples(), steps=200, trainer={"gradient_clip_val": 10.0}).verdict == "pass"
+    assert memorize(module=module, data=samples()).cause is None
+
+
+def test_turned(memorize):
+    memorize(Turned(), samples())
+
+
+def test_allowed(memorize):
+    memorize(Turned(), samples(), allow=["loss-*"])
+
+
+def test_against_a_report(memorize):
+    memorize(Frozen(), samples(), reference=memorize(Net(), samples()))
+
+
+def test_declared(memorize):
+    memorize(Frozen(), samples(), reference=memorize(Net(), samples()), frozen=["net.0.*"])
+
+
+def test_no_such_reference(memorize):
+    memorize(Net(), samples(), reference="references/none.json")
+
+
+def test_no_module(memorize):
+    memorize(3, samples())
+"""
+
+
+def test_a_module_and_its_data_are_judged_in_this_process(pytester, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "200")  # for the cause in the short summary
+    body = TRAIN.replace("SIGN", "1").partition("x, y = torch.randn")[0]
+    body += """
+def samples():
+    torch.manual_seed(0)
+    return DataLoader(TensorDataset(torch.randn(64, 8), torch.randint(4, (64,))), batch_size=16)
+"""
+    pytester.makepyprojecttoml("[tool.pytest.ini_options]\n")
+    pytester.makepyfile(train=body, test_it=IN_PROCESS)
+    done = pytester.runpytest_subprocess("-q", "-rA", "test_it.py")
+    text = done.stdout.str()
+    lines = [line for line in text.splitlines() if re.match("(PASSED|FAILED|SKIPPED) ", line)]
+    said = {line.partition("::")[2].partition(" ")[0]: line for line in lines}
+    failed = {name for name, line in said.items() if line.startswith("FAILED")}
+    assert failed == {"test_turned", "test_against_a_report", "test_no_such_reference", "test_no_module"}, text
+    assert re.search(r"Failed: memorize/loss-sign: training_step returned -1.00 ×", said["test_turned"])
+    assert "memorize/parameters-stay-trainable" in said["test_against_a_report"]
+    assert re.search(r"error: memorize/loss-sign train\.py:\d+$", text, re.M)
+    assert "then `pytest test_it.py::test_turned`." in text and "pytest_plugin.py" not in text
+    assert "references/none.json" in said["test_no_such_reference"]
+    assert "module must be a LightningModule, got int" in said["test_no_module"]
+    assert not (pytester.path / "build").exists() and not (pytester.path / "lightning_logs").exists()

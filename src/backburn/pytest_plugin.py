@@ -7,14 +7,14 @@ import fcntl
 import os
 import shutil
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 import pytest
 
 if TYPE_CHECKING:
-    from .report import Report
+    from .report import Finding, Report
 
 MARKERS = (
     "memorize: trains; set by backburn on each test that asks `memorize`, `reproduce` or `profile`",
@@ -36,6 +36,16 @@ class Ask(Protocol):
 
         `given` are fields of the stage's configuration (`steps=100`). The test fails with the report as its text where
         the stage does, and is skipped with the reason where it could not be judged (`unjudged="fail"`: fails).
+        """
+
+
+class AskOfModule(Protocol):
+    """What the fixture `memorize` hands out."""
+
+    def __call__(self, *asked: Any, unjudged: Literal["skip", "fail"] = "skip", **given: Any) -> Report:
+        """As `Ask`, of names; of a LightningModule and its data judge these, in this process.
+
+        `given` are then the keywords of `backburn.memorize`; a reference's path is taken from the project's folder.
         """
 
 
@@ -97,9 +107,18 @@ def _no_gpu() -> str:
 
 
 @pytest.fixture(scope="session")
-def memorize(pytestconfig: pytest.Config) -> Ask:
-    """`memorize("digits")`: can the model memorize one batch?"""
-    return _asking("memorize", pytestconfig.rootpath)
+def memorize(pytestconfig: pytest.Config) -> AskOfModule:
+    """`memorize("digits")` or `memorize(module, data)`: can the model memorize one batch?"""
+    root = pytestconfig.rootpath
+    ask = _asking("memorize", root)
+
+    def either(*asked: Any, unjudged: Literal["skip", "fail"] = "skip", **given: Any) -> Report:
+        __tracebackhide__ = True
+        if (asked and not isinstance(asked[0], str)) or "module" in given:
+            return _conclude(_of_module(root, asked, given), _expected(unjudged))
+        return ask(*asked, unjudged=unjudged, **given)
+
+    return either
 
 
 @pytest.fixture(scope="session")
@@ -119,8 +138,7 @@ def _asking(stage: str, root: Path) -> Ask:
 
     def ask(*trainings: str, unjudged: Literal["skip", "fail"] = "skip", force: bool = False, **given: Any) -> Report:
         __tracebackhide__ = True
-        if unjudged not in ("skip", "fail"):
-            raise ValueError(f'unjudged is "skip" or "fail", got {unjudged!r}')
+        _expected(unjudged)
         again = f"{trainings} {given}"  # a test that is run again (pytest-rerunfailures) is there to be run
         report = _report(stage, root, trainings, given, force or again in asked)
         asked.add(again)
@@ -129,6 +147,42 @@ def _asking(stage: str, root: Path) -> Ask:
         return _conclude(report, unjudged)
 
     return ask
+
+
+def _expected(unjudged: str) -> str:
+    __tracebackhide__ = True
+    if unjudged not in ("skip", "fail"):
+        raise ValueError(f'unjudged is "skip" or "fail", got {unjudged!r}')
+    return unjudged
+
+
+def _of_module(root: Path, asked: tuple[Any, ...], given: dict[str, Any]) -> Report:
+    """`backburn.memorize` of objects; its reference, and files in its findings, as seen from the project's folder."""
+    __tracebackhide__ = True
+    import msgspec
+
+    from . import api
+    from .errors import UserError
+
+    if isinstance(given.get("reference"), (str, Path)):
+        given["reference"] = root / given["reference"]
+    try:
+        report = api.memorize(*asked, **given)
+    except UserError as error:
+        said = str(error)
+    else:
+        named = (msgspec.structs.replace(one, findings=tuple(_named(one.findings, root))) for one in report.outcomes)
+        return msgspec.structs.replace(report, outcomes=tuple(named))
+    pytest.fail(f"backburn memorize: {said}", pytrace=False)
+
+
+def _named(findings: Iterable[Finding], root: Path) -> Iterator[Finding]:
+    import msgspec
+
+    from . import git
+
+    for one in findings:
+        yield msgspec.structs.replace(one, file=git.relative(Path(one.file), root)) if one.file else one
 
 
 def _report(stage: str, root: Path, trainings: tuple[str, ...], given: dict[str, Any], force: bool) -> Report:
@@ -162,14 +216,16 @@ def _in_turn(root: Path) -> Iterator[None]:
 def _conclude(report: Report, unjudged: str) -> Report:
     __tracebackhide__ = True
     from .renderers import terminal
-    from .report import Verdict
+    from .report import Look, Verdict
 
     if report.verdict is Verdict.PASS:
         return report
     reasons = [outcome.unjudged for outcome in report.worst_first if outcome.unjudged]
     if report.verdict is Verdict.UNJUDGED and unjudged == "skip":
         pytest.skip(f"backburn {report.stage}: unjudged: {'; '.join(reasons)}")
-    pytest.fail(f"{_first(report)}\n\n{terminal.render([report])}", pytrace=False)
+    here = os.environ.get("PYTEST_CURRENT_TEST", "").rpartition(" ")[0]
+    look = Look() if report.folder else Look(again=f"pytest {here}")  # in this process nothing is written
+    pytest.fail(f"{_first(report)}\n\n{terminal.render([report], look)}", pytrace=False)
 
 
 def _first(report: Report) -> str:

@@ -31,3 +31,10 @@ def test_layers_that_a_batch_is_not_sent_through_are_not_gone(activations, expec
     now = Census(kinds={"activations": activations, "normalisations": 2})
     routed = Parameters(trainable=4, disconnected=("experts.2.weight",))
     assert list(found(census.CHECKS, seen(census=now, parameters=routed, reference=healthy))) == expected
+
+
+def test_layers_before_the_first_that_trains_are_not_gone():
+    healthy = reference(census, seen(census=SOUND))
+    frozen = Parameters(trainable=4, frozen=("backbone.weight",))
+    now = seen(census=Census(kinds={"products": 1}), parameters=frozen, reference=healthy)
+    assert found(census.CHECKS, now) == {}

@@ -29,8 +29,11 @@ def model_is_as_reviewed(seen: Evidence, config: Any) -> Iterator[Finding]:
     if seen.reference is None:
         raise Skip("there is no reference")
     now = seen.look("census", Census).kinds
+    told = seen.probe.parameters
+    if told and len(told.frozen) > int(seen.reference.settings.get("frozen-count", "0")):
+        raise Skip("more is frozen than when it was reviewed: layers before the first that trains are not counted")
     # Layers that this batch is not sent through (experts) are not gone; parameters-are-connected counts them.
-    elsewhere = bool(seen.probe.parameters and seen.probe.parameters.disconnected)
+    elsewhere = bool(told and told.disconnected)
     for kind, count in _parsed(seen.reference.settings.get("layers", "")).items():
         if kind not in _UNTOLD and now.get(kind, 0) < (1 if elsewhere else _LOST * count):
             message = f"{now.get(kind, 0)} {kind} stand between the parameters and the loss; {count} when reviewed"
