@@ -285,11 +285,6 @@ def labels_match_inputs(seen: Evidence, config: Any) -> Iterator[Finding]:
             f" ({told.clear:.1f} standard deviations above it over {told.samples} samples; {before:.1f} when reviewed)"
         )
         yield Finding(message=message, hint="Were labels shuffled, sorted or joined by another key than the inputs?")
-    elif moved := _renumbered(_classes(seen), told.classes):
-        message = f"labels are numbered otherwise: {moved}"
-        yield Finding(
-            message=message, hint="An offset, another order of classes, a label map that is not the reviewed?"
-        )
     elif before is None and told.p > _BY_CHANCE:
         message = f"similar inputs have similar labels no more often than by chance (p = {told.p:.2f})"
         hint = "Raw inputs may well not show it; where they should, check that labels and inputs are joined rightly."
@@ -351,6 +346,10 @@ def data_are_as_reviewed(seen: Evidence, config: Any) -> Iterator[Finding]:
         if before and (changes := list(_changes(_parsed(before), _parsed(_spelled(one))))):
             hint = "If that is the change that was meant: `backburn bless memorize`."
             yield Finding(message=f"{one.path}: {'; '.join(changes)}", hint=hint)
+    told = seen.look("batch", Batch).alignment
+    if told is not None and (moved := _renumbered(_classes(seen), told.classes)):
+        hint = "An offset, another order of classes, a label map that is not the reviewed?"
+        yield Finding(message=f"labels are numbered otherwise: {moved}", hint=hint)
 
 
 def kept(seen: Evidence) -> dict[str, str]:

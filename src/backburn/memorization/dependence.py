@@ -23,11 +23,14 @@ _BENT = 1e-4  # research, section 4, row 12
 
 
 class Leak(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """How far other samples' rows of `output` moved, as a share of its spread; `supervised`: a target is held to it."""
+    """How far other samples' rows of `output` moved, as a share of its spread; `supervised`: a target is held to it.
+    `mixes`: what the model is given has other samples in it already.
+    """
 
     output: str
     far: float
     supervised: bool = False
+    mixes: bool = False
     where: Where = ("", 0)
 
 
@@ -111,6 +114,9 @@ def samples_are_independent(seen: Evidence, config: Any) -> Iterator[Finding]:
         finding = at(Finding(message=message, hint=_MIXED), one.where if one.where[0] else told.step)
         # A discriminator's minibatch statistics have a healthy reading; a label's prediction has none.
         yield from [finding] if one.supervised else suspected([finding], samples_are_independent, seen.reference)
+    elif one.mixes and seen.reference is not None and seen.reference.settings.get("mixes") == "no":
+        message = "the model is given inputs of one sample in the rows of others, and was not when it was reviewed"
+        yield at(Finding(message=message, hint=_MIXED), told.step)
 
 
 _MIXED = (
@@ -202,6 +208,8 @@ def kept(seen: Evidence) -> dict[str, str]:
     if told is None:
         return {}
     noted = {"used": " ".join(told.use.used)} if told.use else {}
+    if told.leak is not None:
+        noted["mixes"] = "yes" if told.leak.mixes else "no"
     if told.padding is not None:
         noted["padding"] = "ignored" if told.padding.far <= _PADDING else "seen"
     return noted

@@ -387,6 +387,9 @@ def loss_sign(seen: Evidence, config: Any) -> Iterator[Finding]:
     if before and before == flipped != now and first and (told.value or 0.0) * first[0] < 0:
         message = f"each term of the loss ({told.value or 0:.4g}) has the other sign than when it was reviewed"
         return (yield at(Finding(message=message, hint=_SIGN), where))
+    if first and _mirrored(seen, told.value or 0.0, first[0]):
+        message = f"the first loss is {told.value:.4g}; when it was reviewed it was {first[0]:.4g}, and stayed above 0"
+        return (yield at(Finding(message=message, hint=_SIGN), where))
     if not told.known:
         raise Skip("the loss has terms that are not known")
     terms = [one for one in told.terms if one.sign or one.kind != "weights"]
@@ -394,6 +397,12 @@ def loss_sign(seen: Evidence, config: Any) -> Iterator[Finding]:
         kinds = ", ".join(dict.fromkeys(_KINDS[one.kind] for one in terms))
         message = f"the loss ({told.value or 0:.4g}) falls as {kinds}: minimised with the wrong sign"
         yield at(Finding(message=message, hint=_BY_HAND), where)
+
+
+def _mirrored(seen: Evidence, value: float, first: float) -> bool:
+    """Whether a loss that never came below 0 begins about as far below as it began above."""
+    fell = seen.reference.runs("progress") if seen.reference else ()
+    return bool(fell) and first > 0 and fell[0] <= 1 and abs(value + first) <= first / 2
 
 
 def _ways(told: LossCalls, times: int = 1) -> list[str]:

@@ -204,7 +204,7 @@ def parameters_move(seen: Evidence, config: Any) -> Iterator[Finding]:
         return
     if steps is not None and steps.optimizers and not any(any(one.rates) for one in steps.optimizers):
         raise Skip("the learning rate is 0 (learning-rate-holds)")
-    if told.unmoved and not (steps and any(one.lost_in_precision > _LOST for one in steps.optimizers)):
+    if told.unmoved and not (steps and any(one.low and one.lost_in_precision > 0 for one in steps.optimizers)):
         yield _in_setup(
             Finding(
                 message=f"{listed(told.unmoved, told.trainable)} got a gradient and never moved",
@@ -286,7 +286,8 @@ def optimizer_keeps_state(seen: Evidence, config: Any) -> Iterator[Finding]:
 def precision_keeps_updates(seen: Evidence, config: Any) -> Iterator[Finding]:
     """The parameters' precision is fine enough for the optimizer's steps."""
     for one in _seen(seen).optimizers:
-        if one.steps >= _FEW and any(one.rates) and one.lost_in_precision > _LOST:
+        rounds = one.lost_in_precision > (0 if seen.probe.unmoved else _LOST)  # of which whole parameters
+        if one.steps >= _FEW and any(one.rates) and rounds:
             message = (
                 f"{one.lost_in_precision:.0%} of the {one.low} weights that get a gradient are after {one.steps} steps"
             )

@@ -59,7 +59,8 @@ def leak(changes: Changes) -> dict[str, Any]:
     if not changed:
         raise Untold("no input has one row per sample")
     done = changes.run(changed)
-    mixed = _mixed(changes, done, size) and not _plain(changes)  # a mixup: look at what the model itself does
+    mixes = _mixed(changes, done, size)
+    mixed = mixes and not _plain(changes)  # a mixup: look at what the model itself does
     found = [] if mixed else [(one, far) for one, far in _moved(changes, done, size) if not far <= _LEAK]
     supervised = [one for one, _ in found if one.call is not None and _is_target(changes, one)]
     if not found:
@@ -68,7 +69,7 @@ def leak(changes: Changes) -> dict[str, Any]:
         raise Untold("no output has one row per sample")
     one, far = next((pair for pair in found if pair[0] in supervised), max(found, key=lambda pair: pair[1]))
     sure = bool(supervised) and certain and not _by_batch(changes)
-    return {"output": one.name, "far": far, "supervised": sure, "where": one.where}
+    return {"output": one.name, "far": far, "supervised": sure, "mixes": mixes, "where": one.where}
 
 
 def _moved(changes: Changes, done: Pass, size: int) -> list[tuple[Output, float]]:
@@ -81,8 +82,8 @@ def _moved(changes: Changes, done: Pass, size: int) -> list[tuple[Output, float]
 def _mixed(changes: Changes, done: Pass, size: int) -> bool:
     """Whether the first thing that a module is given, of what moved, has other samples in it already."""
     for (_, one), (_, other) in zip(changes.first.inputs, done.inputs):
-        if one.shape == other.shape and one.is_floating_point() and not one.equal(other):
-            return not _others(size, (one - other).abs() / spread(one)) <= 0
+        if one.shape == other.shape and not one.equal(other):
+            return not _others(size, (one != other).float()) <= 0
     return False
 
 
@@ -201,8 +202,16 @@ def _is_graph(changes: Changes) -> bool:
     """A batch of nodes and edges: each node's output follows its neighbours' inputs."""
     paths = changes.session.tensors()
     named = any(part in path.lower() for path in paths for part in ("edge", "adj", "laplac", "graph", "senders"))
-    square = any(one.dim() == 2 and one.shape[0] == one.shape[1] for one in paths.values())
+    square = any(map(_is_adjacency, paths.values()))
     return named or square or any(str(one.layout) != "torch.strided" for one in paths.values())
+
+
+def _is_adjacency(one: Any) -> bool:
+    """Whether it may say which nodes are neighbours: square, of 0 and 1, or symmetric in where it is not 0."""
+    if one.dim() != 2 or one.shape[0] != one.shape[1]:
+        return False
+    there = one != 0
+    return bool((one == there).all()) or bool(one.equal(one.T)) or bool(there.equal(there.T) and not there.all())
 
 
 def _by_batch(changes: Changes) -> bool:
