@@ -164,3 +164,17 @@ def test_renumbered_labels_are_new(looks, names):
 
     healthy = reference(batch, seen(batch=aligned(LOOKS)))
     assert list(found(batch.CHECKS, seen(batch=aligned(looks), reference=healthy))) == names
+
+
+@pytest.mark.parametrize(("common", "level"), [(0.98, Level.NOTICE), (0.5, Level.ERROR), (1.0, Level.ERROR)])
+def test_one_label_in_a_batch_may_be_luck_where_most_samples_have_it(common, level):
+    alone = with_y(low=0, high=0, distinct=1, values=1)
+    told = msgspec.structs.replace(alone, alignment=Alignment(samples=128, p=0.5, common=common))
+    assert found([batch.labels_vary], seen(batch=told))["labels-vary"][0].level is level
+
+
+@pytest.mark.parametrize(("count", "expected"), [(16, []), (2, ["batch-is-whole"])])
+def test_a_list_of_samples_is_whole(count, expected):
+    images = [msgspec.structs.replace(X, path=f"batch[0][{index}]", shape=(3, 8, 8)) for index in range(count)]
+    told = msgspec.structs.replace(SOUND, leaves=(*images, Y))
+    assert list(found([batch.batch_is_whole], seen(batch=told))) == expected

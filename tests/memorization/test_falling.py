@@ -7,6 +7,7 @@ import pytest
 
 from backburn.memorization import falling
 from backburn.memorization.falling import Origin, loss_falls, loss_is_finite, progress
+from backburn.memorization.losscalls import Call, LossCalls
 
 from .evidence import found, reference, seen, skipped
 
@@ -96,6 +97,13 @@ def test_one_that_is_only_slow_is_a_warning():
     losses = tuple(1.4 * 0.997**step for step in range(300))
     finding = said(loss_falls, seen(**STUCK, losses=losses))
     assert finding.level.value == "warning" and "at this rate about 46" in finding.message
+
+
+@pytest.mark.parametrize(("taken", "classes", "silent"), [("", 32, True), ("batch[1]", 32, False), ("", 10, False)])
+def test_samples_told_from_each_other_need_not_come_down_to_0(taken, classes, silent):
+    call = Call(name="cross_entropy", weight=1.0, targets=32, taken=taken, classes=classes)
+    told = LossCalls(calls=(call,), size=16)
+    assert (found([loss_falls], seen(**STUCK, losses=(4.1, 2.2, 2.2, 2.2), loss_calls=told)) == {}) is silent
 
 
 def test_a_model_with_fewer_numbers_than_it_takes_is_suspected_only():

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import collections
 import math
+import re
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +20,9 @@ if TYPE_CHECKING:
 _LOOKS = "classes"  # the key in a reference's settings of what the samples of each class look like
 _FEW = 8  # samples: of fewer, two classes may well be missing (research, section 4, row 1)
 _SAME = 0.5  # share of different samples at most where something repeats them (row 1)
+_UNLIKELY = (
+    0.001  # that a batch drawn from the data set has one label alone: 1 in 30 000 of two balanced classes, 16 rows
+)
 _TINY, _HUGE = 0.02, 50.0  # standard deviation and largest number of inputs that are learned from as they are (row 1)
 _LEAK = 0.999  # |correlation| of an input column with the labels (row D09)
 _LIKE = 0.5  # mean centred cosine of a sample with itself, fetched again (row 2)
@@ -93,12 +98,14 @@ class Again(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
 
 class Alignment(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A permutation test: do similar inputs have similar labels? `p` is None where it cannot be asked, `clear` how many
-    standard deviations of the permuted the labels lie above them, `classes` what the samples of each look like.
+    standard deviations of the permuted the labels lie above them, `classes` what the samples of each look like,
+    `common` the share of the label that most of the samples have.
     """
 
     samples: int = 0
     p: float | None = None
     clear: float = 0.0
+    common: float = 1.0
     classes: dict[str, tuple[float, ...]] = {}
 
 
@@ -157,12 +164,18 @@ def batch_is_whole(seen: Evidence, config: Any) -> Iterator[Finding]:
     """Inputs and targets have a row for each sample of the batch."""
     told = seen.look("batch", Batch)
     rows = {one.path: one.shape[0] for one in told.leaves if one.shape and set(one.roles) & {"input", "target"}}
-    short = {path: count for path, count in rows.items() if count < told.asked}
+    # A list of samples (detection) has a tensor for each: `batch[0][7]`, which is no batch itself.
+    alike = collections.Counter(map(_any_index, rows))
+    short = {path: count for path, count in rows.items() if count < told.asked and alike[_any_index(path)] < told.asked}
     if short:
         path, count = next(iter(short.items()))
         message = f"{path} has {count} rows, and the loader was asked for {told.asked} samples"
         hint = "Does collate_fn, or a transfer hook, keep only a part of the batch?"
         yield from suspected([Finding(message=message, hint=hint)], batch_is_whole, seen.reference)
+
+
+def _any_index(path: str) -> str:
+    return re.sub(r"\[\d+\]", "[]", path)
 
 
 @after(batch_is_finite)
@@ -202,7 +215,12 @@ def labels_vary(seen: Evidence, config: Any) -> Iterator[Finding]:
                 f"{one.path} is {one.low:.4g} for all {told.rows} samples: whatever the input, one answer is right"
             )
             hint = "A label column that was lost, a threshold, a data set sorted by label and not shuffled?"
-            yield Finding(message=message, hint=hint)
+            finding = Finding(message=message, hint=hint)
+            share = told.alignment.common if told.alignment else 1.0
+            if share < 1 and share**told.rows > _UNLIKELY:  # frauds, clicks, rare diseases
+                message = f"{message} (as of {share:.0%} of {told.alignment.samples} samples)" if told.alignment else ""
+                finding = msgspec.structs.replace(finding, message=message, level=Level.NOTICE)
+            yield finding
 
 
 def labels_stay_paired(seen: Evidence, config: Any) -> Iterator[Finding]:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 _PROGRESS = (
     0.1  # of its size: what a loss without a known floor has to fall by (research, section 3: VAE 0.69, flow 0.33)
 )
-_FAR = 10  # times the steps: what is extrapolated to reach its mark by then is slow, not stuck
+_FAR = 30  # times the steps: what is extrapolated to reach its mark by then is slow, not stuck; SGD at 1e-3 takes 10
 _ROOMY = 10  # trainable numbers for each sample, at least: fewer may well be unable to memorize
 _MEMORIZED = "memorized"
 
@@ -85,7 +85,7 @@ def loss_falls(seen: Evidence, config: Any) -> Iterator[Finding]:
         raise Skip("no loss was seen")
     floor = config.floor if config.floor is not None else told.bound
     first, best = told.losses[0], min(told.losses)
-    if floor is None:
+    if floor is None or (config.floor is None and _is_of_pairs(told)):
         return (yield from _without_floor(seen))
     if told.ended == _MEMORIZED or _falls(told.losses, floor, first - floor, config):
         return
@@ -122,6 +122,18 @@ def _without_floor(seen: Evidence) -> Iterator[Finding]:
     message = f"the loss went from {told.losses[0]:.4g} to {min(told.losses):.4g} in {told.steps} steps"
     said = f"{message}: {done:.1%} of its size, which is next to nothing"
     yield from suspected([Finding(message=said, hint=_STUCK)], loss_falls, seen.reference)
+
+
+def _is_of_pairs(told: Told) -> bool:
+    """Whether samples are told from each other by their likeness: cosines by a temperature (SimCLR's 0.5) are bounded,
+    so that loss stays far above 0, which is a bound of it all the same.
+    """
+    calls = told.loss_calls.calls if told.loss_calls else ()
+    size = told.loss_calls.size if told.loss_calls else 1
+    return any(
+        one.counts and one.name == "cross_entropy" and one.targets > 1 and not one.taken and one.classes >= max(size, 2)
+        for one in calls
+    )
 
 
 def progress(losses: Sequence[float]) -> float:

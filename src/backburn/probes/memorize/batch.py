@@ -247,7 +247,8 @@ def _alignment(loader: Any, known: dict[str, set[str]]) -> dict[str, Any]:
         return {}
     features, labels, numbers = found
     p, clear = _agreement(features.float(), labels.float())
-    return {"samples": len(labels), "p": p, "clear": clear, "classes": _classes(features, numbers)}
+    common = float(labels.unique(dim=0, return_counts=True)[1].max()) / len(labels)
+    return {"samples": len(labels), "p": p, "clear": clear, "common": common, "classes": _classes(features, numbers)}
 
 
 def _together(parts: Sequence[dict[str, Any]], known: dict[str, set[str]]) -> tuple[Any, Any, Any] | None:

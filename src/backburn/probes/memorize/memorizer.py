@@ -31,7 +31,7 @@ _SEEN = 40  # steps of a training whose loss says nothing: a GAN's
 _EASY = 60  # steps at least of a loss whose floor is not known,
 _FALLEN = 0.1  # and the share of its size that it has to fall by
 _PATIENCE = 0.4  # of the steps: CTC stands on its plateau of blanks for 100 of 300 (research, section 3)
-_FAR = 30  # times the steps, and it still would not be there: three times what a check calls slow
+_FAR = 90  # times the steps, and it still would not be there: three times what a check calls slow
 _SOUND = ("memorized", "fallen", "seen")  # ends of a fit that bugs may be planted into
 _LIMIT = 20.0  # seconds after which no further look is begun
 
