@@ -502,7 +502,7 @@ def test_the_tests_of_the_page_on_pytest_run(own_bake):
             text=True,
         )
         assert done.returncode == 0, done.stdout + done.stderr
-    assert "2 passed" in done.stdout
+    assert "3 passed" in done.stdout
 
 
 def test_what_does_not_run_here_is_still_in_the_docs(read):

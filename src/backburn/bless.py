@@ -217,7 +217,8 @@ def _title(one: Blessed) -> str:
 
 
 def _of(one: Reference) -> str:
-    return f"{len(one.seeds)} runs at {one.commit[:12]}, {one.date}"
+    runs = "1 run" if len(one.seeds) == 1 else f"{len(one.seeds)} runs"
+    return f"{runs} at {one.commit[:12]}, {one.date}"
 
 
 @dataclass(frozen=True, kw_only=True)
