@@ -115,6 +115,13 @@ def test_what_decides_beforehand_is_in_the_key(root, monkeypatch, change):
     assert place(root).folder != before.folder
 
 
+def test_a_reference_that_only_judges_is_not_in_the_key(root, monkeypatch):
+    own = memorize.Config(training=Training(name="net", command="python train.py"))
+    before = kept.place("memorize", own, "net", root, root, measured_by_reference=False)
+    changed_reference(root, monkeypatch)
+    assert kept.place("memorize", own, "net", root, root, measured_by_reference=False) == before
+
+
 @pytest.mark.parametrize(
     "given",
     [{"steps": 299}, {"args": "--small"}, {"env": {"DATA": "x"}}, {"install": "pip"}, {"timeout": Seconds(60)}],

@@ -6,9 +6,10 @@ import sys
 import time
 from pathlib import Path
 
+import msgspec
 import pytest
 
-from backburn import kept, pipeline, reach, references
+from backburn import evidence, kept, pipeline, reach, references
 from backburn.pipeline import Asked
 from tests.conftest import commit
 
@@ -251,6 +252,31 @@ def test_it_is_not_trained_again_after_a_change_of_the_docs(trained):
     assert report.commit != first.commit and first.commit[:7] in report.outcomes[0].findings[0].message
     assert time.monotonic() - started < 3  # a training takes longer to import torch
     assert not (root / "build" / "backburn" / "memorize" / "net" / "output.txt").exists()
+
+
+def test_a_new_reference_is_judged_against_and_trains_nothing(trained):
+    root, first = trained
+    candidate = references.load(root / "build" / "backburn" / "memorize" / "net" / "candidate.json")
+    other = msgspec.structs.replace(candidate, settings=candidate.settings | {"layers": "convolutions=9"})
+    path = references.path_of(candidate, root)
+    for one, verdict in ((candidate, "pass"), (other, "fail"), (None, "pass")):
+        path.unlink(missing_ok=True)
+        if one is not None:
+            references.write(one, path)
+        report = pipeline.run("memorize", Asked(folder=root))[0]
+        assert (report.reused, report.verdict) == (("net",), verdict), report.outcomes
+        assert verdict == "pass" or report.cause == "memorize/model-is-as-reviewed"
+
+
+def test_evidence_of_an_older_backburn_is_passed_over(trained, cache):
+    """As if its source were the same: a batch was told by another field, and there was no reference."""
+    root, _ = trained
+    (path,) = place(root).folder.glob("*.json")
+    one = evidence.load(path, kept.Kept)
+    old = dict(one.evidence, schema=1, told=dict(one.evidence["told"], schema=1, batches=["a"], differs=""))
+    evidence.save(msgspec.structs.replace(one, evidence=old), path)
+    report = pipeline.run("memorize", Asked(folder=root))[0]
+    assert (report.reused, report.verdict) == ((), "pass")
 
 
 @pytest.mark.slow

@@ -111,10 +111,12 @@ class Place:
                 folder.rmdir()
 
 
-def place(stage: str, own: msgspec.Struct, training: str, root: Path, top: Path) -> Place | None:
+def place(
+    stage: str, own: msgspec.Struct, training: str, root: Path, top: Path, *, measured_by_reference: bool = True
+) -> Place | None:
     """Where evidence under this Config is kept, known before an environment is built or a GPU is touched.
 
-    None where that cannot be told: then the stage itself says what is wrong.
+    `measured_by_reference`: what is measured depends on the references, too, not its judgement alone. None where that cannot be told: then the stage itself says what is wrong.
     """
     try:
         parts = [
@@ -123,7 +125,7 @@ def place(stage: str, own: msgspec.Struct, training: str, root: Path, top: Path)
             json.dumps(msgspec.to_builtins(own, enc_hook=float), sort_keys=True),  # Seconds is a float
             environment.identity(root, str(getattr(own, "install", "auto"))),
             *_machine(),
-            *_references(root / references.FOLDER / stage / training),
+            *(_references(root / references.FOLDER / stage / training) if measured_by_reference else ()),
         ]
     except (UserError, Unjudged, OSError):
         return None

@@ -177,7 +177,8 @@ def _place(name: str, own: Any, training: str, root: Path, top: Path) -> kept.Pl
     """Where its evidence is kept from run to run; a rehearsal, a candidate and a proof are there to be trained."""
     if name not in catalog.REUSED or own.rehearsal or any(getattr(own, one, False) for one in _TO_TRAIN):
         return None
-    return kept.place(name, own, training, root, top)
+    judged = hasattr(catalog.STAGES[name], "against")
+    return kept.place(name, own, training, root, top, measured_by_reference=not judged)
 
 
 def _is_forced(environ: Mapping[str, str]) -> bool:
@@ -197,8 +198,10 @@ def _again(task: _Task, say: Callable[[str], None]) -> _Part | None:
         return None
     try:
         seen = evidence.convert(one.evidence, task.stage.Evidence, "kept evidence")
-    except UserError:  # not written by us
+    except UserError:  # not written by us, or by another version of us
         return None
+    if against := getattr(task.stage, "against", None):
+        seen = against(seen, task.own, task.root)
     message = f"nothing that this training reaches has changed since {one}: that evidence is judged"
     hint = "Nothing was trained; `--force` trains."
     note = Finding(message=message, level=Level.NOTICE, hint=hint)

@@ -95,6 +95,15 @@ def gather(config: Config, root: Path, out: Path) -> Evidence:
     return Evidence(ended=ended, told=told, reference=known.get(_HARDWARE), rehearsed=fell_back)
 
 
+def against(seen: Evidence, config: Config, root: Path) -> Evidence:
+    """Kept evidence, held against the reference that lies there now: none is looked at while it is measured.
+
+    Raises UserError for a reference that cannot be used.
+    """
+    known = references.known(root, "memorize", config.training.name)
+    return msgspec.structs.replace(seen, reference=known.get(_HARDWARE))
+
+
 def training_ran(seen: Evidence, config: Config) -> Iterator[Finding]:
     """The training ran until the probe stopped it: no crash, no hang, no end of its own."""
     told = seen.told
