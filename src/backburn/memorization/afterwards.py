@@ -18,6 +18,7 @@ _ALL = 0.999  # share of right predictions from which every average of them has 
 _ROUNDED = 0.02  # of an accuracy: averages over classes differ by that where some are missing
 _ONE = 0.98  # what a metric of right predictions is at least: AUROC and F1 smooth, bfloat16 keeps 8 bits
 _SAME = {"32": 1e-3, "64": 1e-6}  # relative difference of two losses, by precision; 2 % of what keeps 8 bits
+_LACKING = 1e-4  # likewise, where state_dict lacks names: a layer that learned little
 _APART = 0.05  # relative difference of two gradients that should be one (transformers#34191)
 
 
@@ -80,6 +81,7 @@ def checkpoint_restores(seen: Evidence, config: Any) -> Iterator[Finding]:
     if one is None or one.after is None:
         raise Skip(told.untold.get("checkpoint", "it could not be tried"))
     same = next((limit for bits, limit in _SAME.items() if one.precision.startswith(bits)), 0.02)
+    same = min(same, _LACKING) if one.names else same
     if not abs(one.before - one.after) <= same * max(abs(one.before), abs(seen.probe.losses[0])):
         names = f" (state_dict lacks or does not know {', '.join(one.names)})" if one.names else ""
         message = f"loaded from its own checkpoint, the model has a loss of {one.after:.4g} instead of {one.before:.4g}"

@@ -346,7 +346,11 @@ def _are_ids(one: Call) -> bool:
 
 def loss_pairs_outputs(seen: Evidence, config: Any) -> Iterator[Finding]:
     """Row i of the outputs is held against row i of the targets."""
-    for one in seen.look("pairing", Pairing).unpaired:
+    told = seen.look("pairing", Pairing)
+    leak = seen.probe.dependence.leak if seen.probe.dependence else None
+    if leak and leak.mixes and seen.reference and seen.reference.settings.get("mixes") == "no":
+        raise Skip("samples are mixed before the model (samples-are-independent)")
+    for one in told.unpaired:
         message = (
             f"{one.name} holds a sample's targets against another's outputs: with sample 1 changed, row {one.target} of"
             f" the targets moved, and row {one.output} of the outputs"
