@@ -150,6 +150,7 @@ def test_a_hang_is_a_finding_with_its_stack(seen):
 def test_a_required_gpu_that_is_missing_is_unjudged(seen):
     outcomes = judged(seen["no gpu"][0], require_gpu=True)
     assert verdict(outcomes, "training-ran", "on-gpu", "loss-falls") == ["pass", "unjudged", "skip"]
+    assert not [name for name, one in outcomes.items() if one.verdict is Verdict.FAIL]
     assert seen["no gpu"][0].told.steps == 0
 
 

@@ -36,6 +36,8 @@ class Origin(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 def loss_is_finite(seen: Evidence, config: Any) -> Iterator[Finding]:
     """The loss is a finite number at every step."""
     told = seen.probe
+    if told.ended == "no-gpu":
+        raise Skip("nothing was trained")
     if not told.losses and told.manual:
         raise Skip("no loss was seen: this training optimizes manually and logs none")
     if not told.losses:
