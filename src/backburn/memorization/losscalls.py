@@ -117,7 +117,8 @@ class Pairing(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
 class LossCalls(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The loss of the first pass. `sign`: -1 where all of it is calls with a negative factor (`functions` spells them).
     `squeezed`: what a log_softmax got logits from; `spread`: a hand-written difference that broadcast; `size`: samples
-    in the batch; `underflows`: what a logarithm is taken of as it is; `largest`: the largest absolute value that went into the model.
+    in the batch; `underflows`: what a logarithm is taken of as it is; `largest`: the largest absolute value that
+    went into the model.
     """
 
     calls: tuple[Call, ...] = ()

@@ -92,8 +92,8 @@ def _resting(module: Any) -> set[str]:
 
 
 def _flat(module: Any, losses: list[Any]) -> Iterator[str]:
-    """Trainable matrices, where each of the model's (several) is one number throughout, and its units are one unit: they
-    get the same gradient, or none. Tables of embeddings and normalisations begin so at times, and a single head.
+    """Trainable matrices, where each of the model's (several) is one number throughout, and its units are one unit:
+    they get the same gradient, or none. Tables of embeddings and normalisations begin so at times, and a single head.
     """
     import torch
 
