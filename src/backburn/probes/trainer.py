@@ -163,10 +163,10 @@ def _is_foreign(plugin: Any) -> bool:
 def take_out(trainer: Any, unwanted: set[str]) -> None:
     """Remove callbacks that have one of the names among their classes; quiet loggers take the place of loggers."""
     trainer.callbacks = [one for one in trainer.callbacks if not unwanted & {c.__name__ for c in type(one).__mro__}]
-    trainer.loggers = [_quiet_logger(trainer) for _ in trainer.loggers]
+    trainer.loggers = [quiet_logger(trainer) for _ in trainer.loggers]
 
 
-def _quiet_logger(trainer: Any) -> Any:
+def quiet_logger(trainer: Any) -> Any:
     """Lightning's DummyLogger: `self.logger.experiment.anything()` goes on working. Its folders are the scratch one."""
     package = next(HOMES[one.__module__] for one in type(trainer).__mro__ if one.__module__ in HOMES)
     dummy = importlib.import_module(f"{package}.loggers.logger").DummyLogger

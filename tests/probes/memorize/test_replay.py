@@ -194,6 +194,22 @@ def test_a_step_that_writes_into_its_batch_gets_a_fresh_one_and_is_named():
     assert report.verdict is Verdict.PASS
 
 
+class Replacing(t.Net):
+    """Puts other things into its batch, and takes some out."""
+
+    def training_step(self, batch, batch_idx):
+        assert len(batch) == 2
+        x, y = batch["x"], batch.pop("y")
+        batch["x"] = x * 2
+        return self.loss(x, y)
+
+
+def test_a_step_that_rearranges_its_batch_gets_a_fresh_one_too():
+    report = backburn.memorize(Replacing(), [{"x": X, "y": Y}])
+    assert [one.findings for one in report.outcomes if one.check == "memorize/batch-is-fixed"][0]
+    assert report.verdict is Verdict.PASS
+
+
 def test_batches_that_a_collate_left_empty_are_gone_past():
     report = backburn.memorize(t.Net(), [None, None, (X, Y)])
     assert report.verdict is Verdict.PASS
@@ -293,3 +309,15 @@ def test_a_layer_that_is_only_sometimes_called_is_no_crash():
             return nn.functional.cross_entropy(scores, batch[1])
 
     assert backburn.memorize(Branching(), [(X, Y)]).verdict is Verdict.PASS
+
+
+class Logging(t.Net):
+    def training_step(self, batch, batch_idx):
+        loss = self.loss(*batch)
+        self.logger.experiment.add_scalar("loss", loss, self.global_step)
+        self.logger.log_metrics({"loss": float(loss)}, self.global_step)
+        return loss
+
+
+def test_a_module_may_log_by_its_logger():
+    assert backburn.memorize(Logging(), [(X, Y)]).verdict is Verdict.PASS

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from .. import channel, seeds
+from ..trainer import quiet_logger
 from . import frames
 from .session import eagerly
 from .snapshot import Optimizers, Snapshot, numbers_kept
@@ -38,6 +39,7 @@ def fit(
             given = probe.overridden(asked, given)
             given["callbacks"] = [*_listed(given.get("callbacks")), probe.callback(asked, home)]
             trainer = lightning.Trainer(**given)
+            trainer.loggers = trainer.loggers or [quiet_logger(trainer)]  # for `self.logger.experiment.add_scalar()`
             probe.adjust(asked, trainer)
             trainer.fit(module, datamodule=data) if is_datamodule else trainer.fit(module, _loader(data))
         except (Exception, SystemExit) as error:
