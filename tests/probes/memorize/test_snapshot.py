@@ -127,3 +127,16 @@ def test_random_numbers_come_again_and_the_world_sees_none_of_it():
     after = drawn()
     before.again()
     assert drawn() == after
+
+
+def test_only_what_was_drawn_from_is_put_back():
+    first = Numbers()
+    torch.rand(())
+    drawn_from = first.drawn()
+    python = random.random()
+    drawn_from.again()
+    assert torch.equal(torch.get_rng_state(), first.states[0]) and random.random() != python
+    assert (drawn_from.python, drawn_from.numpy, len(drawn_from.generators)) == (None, None, 1)
+    numpy.random.rand()
+    first.drawn().again()
+    assert first.drawn().numpy is None

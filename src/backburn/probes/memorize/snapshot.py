@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import collections
 import contextlib
+import copy
 import random
 import sys
 from collections.abc import Iterator
@@ -115,18 +116,35 @@ class Numbers:
         here = [torch.cuda.default_generators[torch.cuda.current_device()]] if on_gpu else []
         # The generators themselves: torch.get_rng_state() asks for the device each time, 6 microseconds of a step.
         self.generators = [torch.default_generator, *here]
-        self.numpy = sys.modules.get("numpy.random")
+        self.numpy: Any = sys.modules.get("numpy.random")
         self.states = [one.get_state() for one in self.generators]
-        self.python = random.getstate()
+        self.python: Any = random.getstate()
         self.numpys = self.numpy.get_state() if self.numpy else None
 
     def again(self) -> None:
         """Let them come once more."""
         for one, state in zip(self.generators, self.states):
             one.set_state(state)
-        random.setstate(self.python)
+        if self.python:
+            random.setstate(self.python)
         if self.numpy:
             self.numpy.set_state(self.numpys)
+
+    def drawn(self) -> Numbers:
+        """Of these, those of generators that were drawn from since: the rest need not be put back."""
+        one = copy.copy(self)
+        moved = [not now.get_state().equal(state) for now, state in zip(self.generators, self.states)]
+        one.generators = [now for now, has in zip(self.generators, moved) if has]
+        one.states = [state for state, has in zip(self.states, moved) if has]
+        one.python = self.python if random.getstate() != self.python else None
+        if self.numpy and _same(self.numpy.get_state(), self.numpys):
+            one.numpy = None
+        return one
+
+
+def _same(one: Any, other: Any) -> bool:
+    """Two states of numpy's generator: its name, an array, numbers."""
+    return one[0] == other[0] and bool((one[1] == other[1]).all()) and one[2:] == other[2:]
 
 
 @contextlib.contextmanager
