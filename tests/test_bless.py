@@ -88,6 +88,16 @@ def test_a_candidate_of_this_commit_becomes_the_reference(root, tmp_path):
     assert (done.old, done.warning) == (None, "")
 
 
+def test_memorize_is_blessed_once_for_every_machine(root, tmp_path):
+    """What its reference is for are the checks that found something when it was reviewed."""
+    about = {"stage": "memorize", "hardware": "any", "seeds": (42,)}
+    file = lay(candidate(root, **about), tmp_path / "without.json")
+    assert "it does not say which checks found something" in refused(root, file, stage="memorize")
+    given = candidate(root, **about, settings={"found": "parameters-stay-trainable"})
+    (done,) = blessed(root, lay(given, tmp_path / "candidate.json"), stage="memorize")
+    assert done.path == root / "references" / "memorize" / "digits" / "any.json"
+
+
 REFUSED = {  # what a candidate has otherwise than a sound one -> what is said of it
     "a NaN": ({"figures": {"loss@1": (0.1, 0.2, math.nan, 0.3, 0.4)}}, "the candidate of digits: not finite: loss@1"),
     "an infinity": ({"figures": {"loss@1": (0.1, 0.2, math.inf, 0.3, 0.4)}}, "not finite: loss@1"),
