@@ -112,8 +112,10 @@ def samples_are_independent(seen: Evidence, config: Any) -> Iterator[Finding]:
             f"other inputs of one sample move {what} for other samples, in eval mode, by {one.far:.2g} of its spread"
         )
         finding = at(Finding(message=message, hint=_MIXED), one.where if one.where[0] else told.step)
-        # A discriminator's minibatch statistics have a healthy reading; a label's prediction has none.
-        yield from [finding] if one.supervised else suspected([finding], samples_are_independent, seen.reference)
+        # A discriminator's minibatch statistics have a healthy reading, as have weights that a step moves itself before
+        # it looks again (SAM); a label's prediction has none.
+        sure = one.supervised and not seen.probe.manual
+        yield from [finding] if sure else suspected([finding], samples_are_independent, seen.reference)
     elif one.mixes and seen.reference is not None and seen.reference.settings.get("mixes") == "no":
         message = "the model is given inputs of one sample in the rows of others, and was not when it was reviewed"
         yield at(Finding(message=message, hint=_MIXED), told.step)

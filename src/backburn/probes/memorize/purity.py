@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 from collections.abc import Iterator
 from typing import Any
 
@@ -56,7 +57,8 @@ def _changed(session: Session) -> tuple[list[str], list[str]]:
 def _instead(module: Any, run: Any) -> Iterator[None]:
     """Inside, `run(step, args, given)` takes the place of training_step."""
     own, step = vars(module).get("training_step"), module.training_step
-    vars(module)["training_step"] = lambda *args, **given: run(step, args, given)
+    # Under its own signature: a step may well take no batch_idx.
+    vars(module)["training_step"] = functools.wraps(step)(lambda *args, **given: run(step, args, given))
     try:
         yield
     finally:
