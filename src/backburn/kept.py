@@ -116,7 +116,8 @@ def place(
 ) -> Place | None:
     """Where evidence under this Config is kept, known before an environment is built or a GPU is touched.
 
-    `measured_by_reference`: what is measured depends on the references, too, not its judgement alone. None where that cannot be told: then the stage itself says what is wrong.
+    `measured_by_reference`: what is measured depends on the references, too, not its judgement alone. None where that
+    cannot be told: then the stage itself says what is wrong.
     """
     try:
         parts = [

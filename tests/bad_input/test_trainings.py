@@ -63,8 +63,10 @@ ROWS = {
     ),
     "fills the GPU's memory in a fit": (
         "import torch\nimport lightning.pytorch as pl\n\n\nclass Net(pl.LightningModule):\n"
-        "    def training_step(self, batch, batch_idx):\n        raise torch.OutOfMemoryError('CUDA out of memory.')\n\n"
-        "    def configure_optimizers(self):\n        return torch.optim.SGD([torch.zeros(1, requires_grad=True)])\n\n\n"
+        "    def training_step(self, batch, batch_idx):\n"
+        "        raise torch.OutOfMemoryError('CUDA out of memory.')\n\n"
+        "    def configure_optimizers(self):\n"
+        "        return torch.optim.SGD([torch.zeros(1, requires_grad=True)])\n\n\n"
         "pl.Trainer().fit(Net(), [torch.zeros(64, 1)])\n",
         1, f"{FAULT} train.py:7", "out of GPU memory at step 1",
     ),
