@@ -62,6 +62,8 @@ OTHERS = {
     "hang": road("python hang.py", timeout=Seconds(3)),  # by then even a busy machine hangs
     "no gpu": road("python train.py", require_gpu=True),
     "rehearsal": road("python train.py", require_gpu=True, rehearsal=True),
+    "proof": road("python train.py", prove=True),
+    "proof on the oldest": msgspec.structs.replace(old("pytorch-lightning", OLD[0]), prove=True),
     "isolated": road("python -I -c pass"),
     "prepare fails": msgspec.structs.replace(
         road("python train.py"), training=Training(command="python train.py", prepare="python -c 'raise KeyError(1)'")
@@ -162,6 +164,20 @@ def test_only_a_rehearsal_falls_back(seen):
     assert [name for name, text in memorize.measured(evidence)[-1].rows if text] == [
         "device", "python", "torch", "lightning",
     ]  # fmt: skip
+
+
+@pytest.mark.parametrize("name", ["proof", "proof on the oldest"])
+def test_bugs_are_planted_behind_the_sound_fit_and_leave_no_trace(seen, name):
+    """A script with hard-coded devices, its own loggers, checkpoints and accumulation."""
+    evidence, root = seen[name]
+    outcomes = judged(evidence, prove=True)
+    assert {one.verdict for one in outcomes.values()} == {Verdict.PASS, Verdict.SKIP}, evidence.ended.tail
+    (finding,) = outcomes["proof"].findings
+    assert finding.level is Level.NOTICE and finding.message.startswith("9 of 10 planted bugs fail this training")
+    assert not list(root.rglob("uploaded")) and not list(root.rglob("*.ckpt")) and not list(root.rglob("metrics.csv"))
+    alone = msgspec.structs.replace(evidence.told, planted=())
+    assert alone.losses == seen["plain script"][0].told.losses
+    assert memorize.candidate(evidence, memorize.Config()).settings["found"].split() == ["labels-match-inputs"]
 
 
 def test_what_the_probe_never_saw_is_unjudged(seen):
