@@ -13,9 +13,10 @@ SOUND = Census(kinds={"activations": 3, "normalisations": 2, "products": 4})
     ("kinds", "said"),
     [
         ({"activations": 3, "normalisations": 2, "products": 4}, None),
-        ({"activations": 4, "normalisations": 2}, None),
-        ({"activations": 3}, "0 normalisations"),
-        ({"activations": 1, "normalisations": 2}, "1 activations"),
+        ({"activations": 4, "normalisations": 2, "products": 5}, None),
+        ({"activations": 1, "normalisations": 1, "products": 2}, None),  # one forward where there were two
+        ({"activations": 3, "products": 4}, "0 normalisations"),
+        ({"activations": 1, "normalisations": 2, "products": 4}, "1 activations"),
     ],
 )
 def test_a_kind_of_layer_that_is_gone_is_new(kinds, said):

@@ -228,9 +228,11 @@ def updates_are_sized(seen: Evidence, config: Any) -> Iterator[Finding]:
         rate = f" at a learning rate of {max(one.rates):.3g}"
         if one.ratio < _TINY or (one.ratio < _SMALL and _stands(seen)):
             yield _in_setup(Finding(message=said + rate, hint="Far too small a learning rate?"), seen)
-        elif one.ratio > _LARGE and (_diverges(seen) or _jumps(seen)):
+        elif one.ratio > _LARGE and (_diverges(seen) or (_jumps(seen) and not _searches(one))):
             hint = "Far too high a learning rate: try a hundredth."
             yield _in_setup(Finding(message=said + rate, hint=hint), seen)
+        elif _searches(one):  # how far it goes is found out at each step
+            continue
         elif one.ratio / _reviewed(one, seen) > _APART or _reviewed(one, seen) / one.ratio > _APART:
             message = f"{said}{rate}; when it was reviewed, {_reviewed(one, seen):.1g}"
             yield _in_setup(Finding(message=message, hint="Has the learning rate's unit changed?"), seen)
@@ -358,6 +360,11 @@ def _jumps(seen: Evidence) -> bool:
     """Whether the first steps made the loss ten times larger."""
     losses = seen.probe.losses[: _FEW + 1]
     return bool(losses) and losses[0] > 0 and not max(losses) <= _JUMP * losses[0]
+
+
+def _searches(one: Stepped) -> bool:
+    """Whether a step is many: L-BFGS tries on the way how far to go, and may begin far off."""
+    return "lbfgs" in one.name.lower()
 
 
 def _in_step(finding: Finding, seen: Evidence) -> Finding:
