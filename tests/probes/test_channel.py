@@ -31,3 +31,12 @@ def test_an_answer_is_whole_or_absent(tmp_path):
 def test_a_folder_that_is_gone_is_an_error(tmp_path):
     with pytest.raises(OSError, match="gone"):
         channel.answer(channel.Asked("memorize", {}, os.fspath(tmp_path / "gone" / "probe.json")), {})
+
+
+def test_all_in_a_process_are_asked_the_same(monkeypatch):
+    """A note made by one of them (a Trainer's arguments) reaches the next (its callback)."""
+    monkeypatch.setenv(channel.VARIABLE, json.dumps({"stage": "memorize", "settings": {}, "evidence": "x"}))
+    channel.asked().settings["accumulated"] = 4
+    assert channel.asked().settings == {"accumulated": 4}
+    monkeypatch.setenv(channel.VARIABLE, json.dumps({"stage": "memorize", "settings": {}, "evidence": "y"}))
+    assert channel.asked().settings == {}

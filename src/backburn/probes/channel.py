@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import math
 import os
@@ -30,7 +31,13 @@ class Asked:
 def asked() -> Asked | None:
     """What the environment asks of this process; None when no stage is on. Raises ValueError for other JSON."""
     text = os.environ.get(VARIABLE)
-    return Asked(**json.loads(text)) if text else None
+    return _read(text) if text else None
+
+
+@functools.lru_cache(maxsize=1)
+def _read(text: str) -> Asked:
+    """One for the process: what is noted of a Trainer's arguments as it is made reaches the callback it then makes."""
+    return Asked(**json.loads(text))
 
 
 def answer(one: Asked, record: Mapping[str, Any]) -> None:

@@ -40,7 +40,7 @@ class Memorizer:
     """It writes its evidence when the batch is memorized, or cannot be, and ends the fit there."""
 
     def __init__(self, asked: channel.Asked) -> None:
-        self.asked, self.settings = asked, asked.settings
+        self.asked, self.settings = asked, dict(asked.settings)  # as they are for this Trainer; a second one's differ
         self.eagerly = contextlib.ExitStack()
         self._forget()
 
