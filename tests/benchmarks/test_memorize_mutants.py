@@ -78,11 +78,11 @@ def test_each_mutant_is_named_and_has_causes_that_exist():
 
 @pytest.mark.slow
 def test_every_mutant_makes_a_pair_and_nothing_fails_while_it_is_put_in():
-    """A third of all pairs; a rare mutant is looked for in all programs."""
+    """A sixth of all pairs; a rare mutant is looked for in all programs."""
     pairs = 0
     for place, mutant in enumerate(MUTANTS):
         fitting = [program for program in PROGRAMS if mutant.applies(program)]
-        found = sum(soundness.changes(program, mutant) for program in fitting[place % 3 :: 3])
+        found = sum(soundness.changes(program, mutant) for program in fitting[place % 6 :: 6])
         assert found or any(soundness.changes(program, mutant) for program in fitting), mutant.name
         pairs += found
-    assert pairs >= 1000
+    assert pairs >= 500
