@@ -1,13 +1,13 @@
-"""The loss: what its functions are given, what they are held against, and by which sign and factor it is returned.
+"""The calls of loss functions: what they are given, and what that is held against.
 
-Two readings say it: each call of torch's loss functions, with its arguments (research, mechanism A), and the loss's
-graph, whose terms are seen where a loss is written by hand.
+Each call of torch's loss functions is read with its arguments (research, mechanism A); `lossterms` judges what the loss
+is made of.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -22,20 +22,14 @@ if TYPE_CHECKING:
 _SQUEEZES = {"Softmax": "softmax", "Sigmoid": "sigmoid", "Tanh": "tanh", "Relu": "relu"}
 _LINEAR = ("Addmm", "Mm", "Bmm", "Convolution", "Relu", "NativeBatchNorm", "NativeLayerNorm", "Sigmoid", "Tanh")
 _BY_CLASS = ("cross_entropy", "nll_loss")
+_BATCH = "a part of the batch"  # where targets are from
 _BINARY = ("binary_cross_entropy", "binary_cross_entropy_with_logits")
-_DISTANCES = ("mse_loss", "l1_loss", "smooth_l1_loss", "huber_loss")
+DISTANCES = ("mse_loss", "l1_loss", "smooth_l1_loss", "huber_loss")
 _ENOUGH = 8  # targets below which a constant says nothing (research, section 4, row 1)
 _IGNORED = 0.9  # of the targets (research, section 4, row 4)
 _OUT_OF_REACH = 0.1  # of the targets: a few outliers beyond a tanh are common
 _FEW_CLASSES = 20  # distinct whole numbers that look like class ids
-_TINY, _LARGE = 1e-3, 10.0  # factor of a loss that is a mean (research, section 4, row 4)
-_HIGH = 3.0  # times chance (row 5); healthy programs of the benchmark start below 2
-_SQUARES_HIGH = 10.0  # times E[y^2] (row 5)
-_ABSURD = 20.0  # times chance; tied embeddings reach 29 / 2.8 = 10 (research, section 3)
-_SCALED = 50.0  # of inputs, in absolute value (research, section 4, row 1): what is beyond is their fault
 _LOW = 0.05  # of chance (row 5)
-_CHANGED = 6.0  # times the first loss that was reviewed: half or twice the batch doubles a sum, width 2 less than that
-_SUNK = 10.0  # times below it: one start in 20 of a hinge loss is 5 times below another by chance
 
 
 class Call(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -145,26 +139,48 @@ class LossCalls(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
         """Whether each term of the loss is of a known kind."""
         return bool(self.terms) and all(one.kind for one in self.terms)
 
+    @property
+    def kinds(self) -> list[str]:
+        """The kinds of the terms that count, in order; unknown ones as `other`, once."""
+        kinds = [one.kind for one in self.terms if one.factor > 0 and one.kind]
+        return sorted(kinds) + ["other"] * any(not one.kind for one in self.terms)
 
-def _told(seen: Evidence) -> LossCalls:
+    @property
+    def taken(self) -> str:
+        """From where the targets of all calls are: a part of the batch, if one of them is."""
+        taken = [one.taken for one in self.used if one.targets]
+        if any(one.startswith("batch") for one in taken):
+            return _BATCH
+        return next(iter(filter(None, taken)), "no part of the batch") if taken else ""
+
+    @property
+    def idle(self) -> int:
+        """Calls that could be learned from, and are not: logged alone, or times 0."""
+        return sum(one.trains and not one.counts for one in self.calls)
+
+
+def told_loss(seen: Evidence) -> LossCalls:
+    """The record of the first pass's loss. Raises Skip where there is none."""
     return seen.look("loss_calls", LossCalls)
 
 
-def _calls(seen: Evidence) -> tuple[Call, ...]:
-    """Raises Skip where the loss depends on no call of torch's loss functions."""
-    used = _told(seen).used
+def used_calls(seen: Evidence) -> tuple[Call, ...]:
+    """The calls that the loss depends on. Raises Skip where it depends on no call of torch's loss functions."""
+    used = told_loss(seen).used
     if not used:
         raise Skip("the loss depends on no call of torch's loss functions")
     return used
 
 
-def _soft(found: Iterable[Finding], check: Check, seen: Evidence) -> Iterator[Finding]:
-    yield from suspected(list(found), check, seen.reference)
+def terms_of(seen: Evidence) -> tuple[list[str], list[str]]:
+    """Kinds of terms when it was reviewed, and now."""
+    before = seen.reference.settings.get("loss terms", "") if seen.reference else ""
+    return before.split(), told_loss(seen).kinds
 
 
 def loss_takes_logits(seen: Evidence, config: Any) -> Iterator[Finding]:
     """Losses that apply softmax or sigmoid themselves are given logits."""
-    told = _told(seen)
+    told = told_loss(seen)
     found = False
     for one in told.used:
         if one.name not in ("cross_entropy", "binary_cross_entropy_with_logits"):
@@ -197,7 +213,7 @@ def _squeezed(one: Call, what: str) -> str:
 
 def loss_takes_log_probabilities(seen: Evidence, config: Any) -> Iterator[Finding]:
     """nll_loss and kl_div are given logarithms of probabilities."""
-    calls = [one for one in _calls(seen) if one.name in ("nll_loss", "kl_div") and one.trains]
+    calls = [one for one in used_calls(seen) if one.name in ("nll_loss", "kl_div") and one.trains]
     if not calls:
         raise Skip("neither nll_loss nor kl_div is used")
     for one in calls:
@@ -212,24 +228,19 @@ def loss_takes_log_probabilities(seen: Evidence, config: Any) -> Iterator[Findin
             if one.made_by in _LINEAR:  # a layer's own output: nothing normalised it
                 yield finding
             else:
-                yield from _soft([finding], loss_takes_log_probabilities, seen)
+                yield from suspected([finding], loss_takes_log_probabilities, seen.reference)
 
 
 def loss_shapes_agree(seen: Evidence, config: Any) -> Iterator[Finding]:
     """Outputs and targets have one shape: nothing is broadcast in silence, and classes are on their axis."""
-    told = _told(seen)
+    told = told_loss(seen)
     for one in told.used:
         if one.other_axis:
             message = (
                 f"cross_entropy takes axis 1 of {_shape(one.input)} for the classes; the targets sum to 1 on the last"
             )
             yield at(Finding(message=message, hint="Move the classes to axis 1 of both: .movedim(-1, 1)."), one.where)
-        if (
-            one.name in _DISTANCES
-            and one.input != one.target
-            and math.prod(one.target) > 1
-            and math.prod(one.input) > 1
-        ):
+        if one.name in DISTANCES and one.input != one.target and math.prod(one.target) > 1 and math.prod(one.input) > 1:
             became = _broadcast(one.input, one.target)
             message = (
                 f"{one.name} got {_shape(one.input)} and {_shape(one.target)}, and compared {_shape(became)} values"
@@ -241,7 +252,7 @@ def loss_shapes_agree(seen: Evidence, config: Any) -> Iterator[Finding]:
             ):  # n outputs against n targets each; QR-DQN writes both axes
                 yield finding
             else:
-                yield from _soft([finding], loss_shapes_agree, seen)
+                yield from suspected([finding], loss_shapes_agree, seen.reference)
     if told.spread:
         message = f"the loss takes a difference that broadcasts: {told.spread}"
         yield at(Finding(message=message, hint=_ONE_SHAPE), told.step)
@@ -263,7 +274,7 @@ def _broadcast(one: tuple[int, ...], other: tuple[int, ...]) -> tuple[int, ...]:
 
 def loss_has_classes(seen: Evidence, config: Any) -> Iterator[Finding]:
     """A loss over classes has more than one of them."""
-    calls = [one for one in _calls(seen) if one.name in _BY_CLASS]
+    calls = [one for one in used_calls(seen) if one.name in _BY_CLASS]
     if not calls:
         raise Skip("no loss over classes")
     for one in calls:
@@ -275,7 +286,7 @@ def loss_has_classes(seen: Evidence, config: Any) -> Iterator[Finding]:
 
 def loss_counts_targets(seen: Evidence, config: Any) -> Iterator[Finding]:
     """The loss counts its targets: ignore_index and weights leave out no more than a part."""
-    calls = [one for one in _calls(seen) if one.counted is not None and one.targets]
+    calls = [one for one in used_calls(seen) if one.counted is not None and one.targets]
     if not calls:
         raise Skip("no loss with targets that can be ignored")
     for one in calls:
@@ -287,17 +298,17 @@ def loss_counts_targets(seen: Evidence, config: Any) -> Iterator[Finding]:
             Finding(message=message, hint="Is ignore_index a class that occurs? Is the mask inverted?"), one.where
         )
         # Masked language models and prompts count a few tokens of each sample at least.
-        if counted < _told(seen).size / 2 and one.targets > _told(seen).size or not counted:
+        if counted < told_loss(seen).size / 2 and one.targets > told_loss(seen).size or not counted:
             yield finding
         else:
-            yield from _soft([finding], loss_counts_targets, seen)
+            yield from suspected([finding], loss_counts_targets, seen.reference)
 
 
 def loss_fits_targets(seen: Evidence, config: Any) -> Iterator[Finding]:
     """The loss is one for such targets, and the targets are the batch's own."""
-    told = _told(seen)
+    told = told_loss(seen)
     maybe = []
-    for one in _calls(seen):
+    for one in used_calls(seen):
         if one.no_shares > 0 and one.reduction != "none":
             message = f"{one.name} takes targets in [0, 1] and got {one.lowest:.4g} to {one.highest:.4g}"
             yield at(Finding(message=f"{message}: it has no lower bound", hint=_SHARES), one.where)
@@ -313,7 +324,7 @@ def loss_fits_targets(seen: Evidence, config: Any) -> Iterator[Finding]:
             message = f"all {counted} targets of {one.name} are {one.lowest:.4g}, and no part of the batch is"
             maybe.append(at(Finding(message=message, hint=_LOST), one.where))
     yield from _exchanged(seen)
-    yield from _soft(maybe, loss_fits_targets, seen)
+    yield from suspected(maybe, loss_fits_targets, seen.reference)
 
 
 _SHARES = "Labels of -1 and 1, or class ids? Make them 0 and 1, or use cross_entropy."
@@ -362,7 +373,7 @@ def loss_pairs_outputs(seen: Evidence, config: Any) -> Iterator[Finding]:
 
 def targets_are_shifted(seen: Evidence, config: Any) -> Iterator[Finding]:
     """A language model's targets are the tokens that come next."""
-    calls = [one for one in _calls(seen) if one.shift is not None]
+    calls = [one for one in used_calls(seen) if one.shift is not None]
     if not calls:
         raise Skip("no targets that are the model's own tokens")
     if any(one.shift == 1 for one in calls):
@@ -375,218 +386,22 @@ def targets_are_shifted(seen: Evidence, config: Any) -> Iterator[Finding]:
         if one.causal:
             yield finding
         else:  # an autoencoder of tokens
-            yield from _soft([finding], targets_are_shifted, seen)
-
-
-def loss_sign(seen: Evidence, config: Any) -> Iterator[Finding]:
-    """The loss falls as outputs come closer to their targets."""
-    early, late = seen.probe.loss_calls or LossCalls(), seen.probe
-    where = early.used[0].where if early.used else early.step
-    if early.sign < 0 or late.sign < 0:
-        message = f"training_step returned {early.functions or late.functions}: minimised with the wrong sign"
-        return (yield at(Finding(message=message, hint=_SIGN), where))
-    told = _told(seen)
-    before = seen.reference.settings.get("loss ways", "").split() if seen.reference else []
-    now, flipped = _ways(told), _ways(told, -1)
-    first = seen.reference.runs("loss: first") if seen.reference else ()
-    # The same written by hand may well be a product of two other signs; its value is the same then.
-    if before and before == flipped != now and first and (told.value or 0.0) * first[0] < 0:
-        message = f"each term of the loss ({told.value or 0:.4g}) has the other sign than when it was reviewed"
-        return (yield at(Finding(message=message, hint=_SIGN), where))
-    if first and _mirrored(seen, told.value or 0.0, first[0]):
-        message = f"the first loss is {told.value:.4g}; when it was reviewed it was {first[0]:.4g}, and stayed above 0"
-        return (yield at(Finding(message=message, hint=_SIGN), where))
-    if not told.known:
-        raise Skip("the loss has terms that are not known")
-    terms = [one for one in told.terms if one.sign or one.kind != "weights"]
-    if terms and all(one.sign < 0 for one in terms):
-        kinds = ", ".join(dict.fromkeys(_KINDS[one.kind] for one in terms))
-        message = f"the loss ({told.value or 0:.4g}) falls as {kinds}: minimised with the wrong sign"
-        yield at(Finding(message=message, hint=_BY_HAND), where)
-
-
-def _mirrored(seen: Evidence, value: float, first: float) -> bool:
-    """Whether a loss that never came below 0 begins about as far below as it began above."""
-    fell = seen.reference.runs("progress") if seen.reference else ()
-    return bool(fell) and first > 0 and fell[0] <= 1 and abs(value + first) <= first / 2
-
-
-def _ways(told: LossCalls, times: int = 1) -> list[str]:
-    """`classes+ other-`: the terms whose derivative has one sign, and which."""
-    return sorted(f"{one.kind or 'other'}{'+' if one.way * times > 0 else '-'}" for one in told.terms if one.way)
-
-
-_SIGN = "Return the loss itself; an optimizer minimises."
-_BY_HAND = "An optimizer minimises: of squares that is their mean, of probabilities the mean of -log p."
-_KINDS = {
-    "classes": "the right class gets less likely",
-    "binary": "the right answer gets less likely",
-    "squares": "squared errors grow",
-    "distances": "errors grow",
-    "hinges": "margins are violated more",
-    "alignments": "the right alignment gets less likely",
-    "weights": "weights grow",
-}
-
-
-def loss_scale(seen: Evidence, config: Any) -> Iterator[Finding]:
-    """The loss depends on the outputs, by a factor that neither hides it nor blows it up."""
-    told = _told(seen)
-    terms = [one for one in told.terms if one.kind != "weights"]
-    largest = max((one.factor for one in terms), default=1.0)
-    where = told.used[0].where if told.used else told.step
-    if largest == 0:
-        if told.value:  # margins that are all kept have a loss of 0
-            message = f"the loss is {told.value:.4g} and its gradient is 0: a clamp, or a factor of 0"
-            yield at(Finding(message=message, hint="Clamp what goes into the logarithm, not the loss."), where)
-    elif largest < _TINY:
-        message = f"the loss enters by a factor of {largest:.2g}: its gradients drown in rounding and in Adam's eps"
-        yield at(Finding(message=message, hint="Leave the factor out; a rate belongs to the optimizer."), where)
-    else:
-        yield from _soft(_out_of_scale(told, terms, where), loss_scale, seen)
-
-
-def detached(seen: Evidence) -> Iterator[Finding]:
-    """Outputs that do not reach the loss, where a penalty on the parameters lets each of them get a gradient."""
-    told = seen.probe.loss_calls
-    if told is None or not told.calls or not told.terms:
-        return
-    if all(one.kind == "weights" for one in told.terms):
-        one = told.calls[0]
-        message = f"the loss depends on the size of parameters alone; {one.name} gets outputs without a gradient"
-        yield at(Finding(message=message, hint="Look for detach(), .data, no_grad() or .item()."), one.where)
-
-
-def _out_of_scale(told: LossCalls, terms: Sequence[Term], where: Where) -> Iterator[Finding]:
-    if terms and all(one.kind and one.factor > _LARGE * max(one.size, 1) for one in terms):
-        message = f"the loss enters by a factor of {max(one.factor for one in terms):.3g}"
-        yield at(Finding(message=message, hint="Is it multiplied up?"), where)
-    for one in told.calls:
-        if one.weight == 0 and one.value:
-            message = f"{one.name} ({one.value:.4g}) enters the loss by a factor of 0"
-            yield at(Finding(message=message, hint="A weight that begins at 0? [[tool.backburn.allow]]."), one.where)
-
-
-def initial_loss(seen: Evidence, config: Any) -> Iterator[Finding]:
-    """The first loss is about what chance gives."""
-    if not math.isfinite(next(iter(seen.probe.losses), 0.0)):
-        raise Skip("the first loss is no number")
-    calls = [one for one in _calls(seen) if one.chance and one.chance > 0 and one.sign >= 0 and one.trains]
-    if not calls:
-        raise Skip("what chance gives is not known for this loss")
-    for one in calls:
-        times = one.value / (one.chance or 1.0)
-        classes = one.name not in _DISTANCES
-        if not times <= (_HIGH if classes else _SQUARES_HIGH):
-            chance = f"the {one.chance:.4g} that outputs of 0 give"
-            message = f"the first {one.name} is {one.value:.4g}, {times:.3g} times {chance}"
-            finding = at(Finding(message=message, hint=_INITIAL), one.where)
-            if classes and not times <= _ABSURD and not _told(seen).tied and _told(seen).largest <= _SCALED:
-                yield finding
-            elif not _was(seen, "initial", times):
-                yield from _soft([finding], initial_loss, seen)
-
-
-_INITIAL = "Inputs that are not scaled, weights initialised too large, or a scale factor before the loss?"
-
-
-def _was(seen: Evidence, name: str, value: float) -> bool:
-    """Whether the reviewed training had a value not far below."""
-    before = seen.reference.runs(f"loss: {name}") if seen.reference else ()
-    return bool(before) and value <= 2 * before[0]
-
-
-def as_reviewed(seen: Evidence, config: Any) -> Iterator[Finding]:
-    """The loss has the terms that were reviewed, and begins about where it did."""
-    if seen.reference is None:
-        raise Skip("there is no reference")
-    told, (before, now) = _told(seen), _terms(seen)
-    lost, new = set(before) - set(now), set(now) - set(before)
-    fewer = any(before.count(one) > now.count(one) for one in now)
-    idle = _idle(told) > int(seen.reference.settings.get("loss idle", "0") or 0)
-    if before and ((lost and not new) or (fewer and idle)):
-        terms = ", ".join(before), ", ".join(now) or "none"
-        message = f"the terms of the loss were {terms[0]} when it was reviewed, and are {terms[1]} now"
-        yield at(Finding(message=message, hint="A term with weight 0, or one that is not added any more?"), told.step)
-    first = (seen.reference.runs("loss: first") or (0.0,))[0]
-    if told.value and first > 0 and not 1 / _SUNK <= told.value / first <= _CHANGED:
-        message = f"the first loss is {told.value:.4g}, and was {first:.4g} when it was reviewed"
-        hint = "A factor, a sum instead of a mean, or inputs on another scale?"
-        yield at(Finding(message=message, hint=hint), told.step)
-
-
-def penalised(seen: Evidence) -> Iterator[Finding]:
-    """A penalty on the weights that is new since the loss was reviewed, and the most of it."""
-    told = seen.probe.loss_calls
-    first = seen.reference.runs("loss: first") if seen.reference else ()
-    if told is None or not first or told.value is None or not first[0] > 0:
-        return
-    before, now = _terms(seen)
-    if "weights" in now and "weights" not in before and told.value > _CHANGED * first[0]:
-        message = f"a penalty on the weights is new, and the first loss {told.value:.4g} where it was {first[0]:.4g}"
-        yield at(Finding(message=message, hint="Lower its factor."), told.step)
-
-
-def _terms(seen: Evidence) -> tuple[list[str], list[str]]:
-    """Kinds of terms when it was reviewed, and now."""
-    before = seen.reference.settings.get("loss terms", "") if seen.reference else ""
-    return before.split(), _kinds(_told(seen))
+            yield from suspected([finding], targets_are_shifted, seen.reference)
 
 
 def _exchanged(seen: Evidence) -> Iterator[Finding]:
     """Another loss, or other targets, than what was reviewed. What is written by hand may be the same written anew."""
     if seen.reference is None:
         return
-    told, (before, now) = _told(seen), _terms(seen)
+    told, (before, now) = told_loss(seen), terms_of(seen)
     lost, new = set(before) - set(now), set(now) - set(before)
     if lost and new and "other" not in lost | new:
         terms = ", ".join(sorted(lost)), ", ".join(sorted(new))
         message = f"the loss is one of {terms[1]}, and was one of {terms[0]} when it was reviewed"
         yield at(Finding(message=message, hint="Is this the loss for such targets?"), told.step)
-    if seen.reference.settings.get("loss targets") == _BATCH and _targets(told) not in ("", _BATCH):
-        message = f"targets are {_targets(told)}, and were a part of the batch when it was reviewed"
+    if seen.reference.settings.get("loss targets") == _BATCH and told.taken not in ("", _BATCH):
+        message = f"targets are {told.taken}, and were a part of the batch when it was reviewed"
         yield at(Finding(message=message, hint="Are the labels changed on the way to the loss?"), told.used[0].where)
-
-
-_BATCH = "a part of the batch"
-
-
-def _kinds(told: LossCalls) -> list[str]:
-    """The kinds of the terms that count, in order; unknown ones as `other`, once."""
-    kinds = [one.kind for one in told.terms if one.factor > 0 and one.kind]
-    return sorted(kinds) + ["other"] * any(not one.kind for one in told.terms)
-
-
-def _targets(told: LossCalls) -> str:
-    """From where the targets of all calls are: a part of the batch, if one of them is."""
-    taken = [one.taken for one in told.used if one.targets]
-    if any(one.startswith("batch") for one in taken):
-        return _BATCH
-    return next(iter(filter(None, taken)), "no part of the batch") if taken else ""
-
-
-def _idle(told: LossCalls) -> int:
-    """Calls that could be learned from, and are not: logged alone, or times 0."""
-    return sum(one.trains and not one.counts for one in told.calls)
-
-
-def kept(seen: Evidence) -> dict[str, str]:
-    """What a reference notes of the loss: settings by name."""
-    told = seen.probe.loss_calls
-    if told is None:
-        return {}
-    terms = {"loss terms": " ".join(_kinds(told)), "loss ways": " ".join(_ways(told))}
-    return terms | {"loss targets": _targets(told), "loss idle": str(_idle(told))}
-
-
-def figures(seen: Evidence) -> dict[str, float]:
-    """What a reference notes of the loss: numbers by name."""
-    told = seen.probe.loss_calls
-    if told is None:
-        return {}
-    times = [one.value / one.chance for one in told.used if one.chance]
-    first = {"loss: first": told.value} if told.value is not None else {}
-    return first | ({"loss: initial": max(times)} if times else {})
 
 
 CHECKS: tuple[Check, ...] = (
@@ -598,7 +413,4 @@ CHECKS: tuple[Check, ...] = (
     loss_fits_targets,
     loss_pairs_outputs,
     targets_are_shifted,
-    loss_sign,
-    loss_scale,
-    initial_loss,
 )

@@ -10,7 +10,7 @@ import msgspec
 
 from ..errors import Skip
 from ..report import Check, Finding, Level, after
-from . import losscalls
+from . import lossterms
 from .judging import at, listed, suspected
 from .parameters import parameters_are_optimized
 
@@ -299,7 +299,7 @@ def precision_keeps_updates(seen: Evidence, config: Any) -> Iterator[Finding]:
 
 def decay_is_small(seen: Evidence, config: Any) -> Iterator[Finding]:
     """Weight decay, or a penalty on the weights, does not dominate the loss."""
-    yield from losscalls.penalised(seen)
+    yield from lossterms.penalised(seen)
     for one in _seen(seen).optimizers:
         weight, rate = one.options.get("weight_decay", 0.0), max(one.rates, default=0.0)
         drowned, shrink, pull = weight * _least(one.decay), _least(one.shrink), _least(one.pull)

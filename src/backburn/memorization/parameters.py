@@ -13,7 +13,7 @@ import msgspec
 
 from ..errors import Skip
 from ..report import Check, Finding, Level
-from . import losscalls
+from . import lossterms
 from .judging import Where, at, listed, suspected
 
 if TYPE_CHECKING:
@@ -63,7 +63,7 @@ def parameters_are_connected(seen: Evidence, config: Any) -> Iterator[Finding]:
     told = seen.look("parameters", Parameters)
     if not told.trainable:
         yield at(Finding(message="no parameter is trainable"), told.step)
-    yield from losscalls.detached(seen)
+    yield from lossterms.detached(seen)
     never = set(seen.probe.without_gradient)  # a GAN's generator may well be stepped in another step than the first
     detached = [name for name in told.detached if name in never]
     if detached:

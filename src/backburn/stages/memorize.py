@@ -24,6 +24,7 @@ from ..memorization import (
     falling,
     forward,
     losscalls,
+    lossterms,
     memory,
     modes,
     optimizing,
@@ -217,10 +218,10 @@ def candidate(seen: Evidence, config: Config) -> Reference | None:
 
 
 # What each part of a training leaves for a reference, in numbers and in words.
-_FIGURES = (batch.figures, losscalls.figures, falling.figures)
+_FIGURES = (batch.figures, lossterms.figures, falling.figures)
 _KEPT = (
     batch.kept,
-    losscalls.kept,
+    lossterms.kept,
     parameters.kept,
     census.kept,
     optimizing.kept,
@@ -254,6 +255,7 @@ CHECKS: tuple[Check, ...] = (
             *batch.CHECKS,
             *modes.CHECKS,
             *losscalls.CHECKS,
+            *lossterms.CHECKS,
             *parameters.CHECKS,
             *forward.CHECKS[:1],  # what forward writes over, no step can show
             loss_is_finite,
@@ -264,7 +266,7 @@ CHECKS: tuple[Check, ...] = (
             *dependence.CHECKS,
             *census.CHECKS,
             *map(after(loss_is_finite), (loss_falls, *afterwards.CHECKS)),
-            losscalls.as_reviewed,
+            lossterms.as_reviewed,
             within_budget,
             proof,
         ),

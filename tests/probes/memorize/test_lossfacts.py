@@ -5,7 +5,7 @@ from torch import nn
 from torch.utils.data import TensorDataset
 
 from backburn.errors import Skip
-from backburn.memorization import losscalls
+from backburn.memorization import losscalls, lossterms
 from backburn.memorization.seen import Evidence
 from backburn.probes.memorize import lossfacts, looks
 from backburn.report import name_of
@@ -39,7 +39,7 @@ def found(loss):
     seen = Evidence(ended=Ended(command=("x",), code=0, seconds=1.0), told=told(Lossy(loss), steps=2))
     assert "loss_calls" not in seen.probe.untold, seen.probe.untold
     names = {}
-    for check in losscalls.CHECKS:
+    for check in (*losscalls.CHECKS, *lossterms.CHECKS):
         try:
             names.update((name_of(check), one) for one in check(seen, None))
         except Skip:
@@ -115,7 +115,7 @@ def test_a_loss_on_detached_outputs_that_only_shrinks_weights():
             return F.cross_entropy(self(x).detach(), y) + 0.1 * penalty
 
     seen = Evidence(ended=Ended(command=("x",), code=0, seconds=1.0), told=told(Detached(), steps=2))
-    assert "gets outputs without a gradient" in [one.message for one in losscalls.detached(seen)][0]
+    assert "gets outputs without a gradient" in [one.message for one in lossterms.detached(seen)][0]
 
 
 class Tokens(Net):

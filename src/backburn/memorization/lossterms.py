@@ -1,0 +1,201 @@
+"""The terms of the loss: by which sign and factor each enters, where it begins, and which were reviewed.
+
+They are read from the loss's graph, so that a loss which is written by hand has them, too.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Any
+
+from ..errors import Skip
+from ..report import Check, Finding
+from .judging import Where, at, suspected
+from .losscalls import DISTANCES, LossCalls, Term, terms_of, told_loss, used_calls
+
+if TYPE_CHECKING:
+    from .seen import Evidence
+
+_TINY, _LARGE = 1e-3, 10.0  # factor of a loss that is a mean (research, section 4, row 4)
+_HIGH = 3.0  # times chance (row 5); healthy programs of the benchmark start below 2
+_SQUARES_HIGH = 10.0  # times E[y^2] (row 5)
+_ABSURD = 20.0  # times chance; tied embeddings reach 29 / 2.8 = 10 (research, section 3)
+_SCALED = 50.0  # of inputs, in absolute value (research, section 4, row 1): what is beyond is their fault
+_CHANGED = 6.0  # times the first loss that was reviewed: half or twice the batch doubles a sum, width 2 less than that
+_SUNK = 10.0  # times below it: one start in 20 of a hinge loss is 5 times below another by chance
+
+
+def loss_sign(seen: Evidence, config: Any) -> Iterator[Finding]:
+    """The loss falls as outputs come closer to their targets."""
+    early, late = seen.probe.loss_calls or LossCalls(), seen.probe
+    where = early.used[0].where if early.used else early.step
+    if early.sign < 0 or late.sign < 0:
+        message = f"training_step returned {early.functions or late.functions}: minimised with the wrong sign"
+        return (yield at(Finding(message=message, hint=_SIGN), where))
+    told = told_loss(seen)
+    before = seen.reference.settings.get("loss ways", "").split() if seen.reference else []
+    now, flipped = _ways(told), _ways(told, -1)
+    first = seen.reference.runs("loss: first") if seen.reference else ()
+    # The same written by hand may well be a product of two other signs; its value is the same then.
+    if before and before == flipped != now and first and (told.value or 0.0) * first[0] < 0:
+        message = f"each term of the loss ({told.value or 0:.4g}) has the other sign than when it was reviewed"
+        return (yield at(Finding(message=message, hint=_SIGN), where))
+    if first and _mirrored(seen, told.value or 0.0, first[0]):
+        message = f"the first loss is {told.value:.4g}; when it was reviewed it was {first[0]:.4g}, and stayed above 0"
+        return (yield at(Finding(message=message, hint=_SIGN), where))
+    if not told.known:
+        raise Skip("the loss has terms that are not known")
+    terms = [one for one in told.terms if one.sign or one.kind != "weights"]
+    if terms and all(one.sign < 0 for one in terms):
+        kinds = ", ".join(dict.fromkeys(_KINDS[one.kind] for one in terms))
+        message = f"the loss ({told.value or 0:.4g}) falls as {kinds}: minimised with the wrong sign"
+        yield at(Finding(message=message, hint=_BY_HAND), where)
+
+
+def _mirrored(seen: Evidence, value: float, first: float) -> bool:
+    """Whether a loss that never came below 0 begins about as far below as it began above."""
+    fell = seen.reference.runs("progress") if seen.reference else ()
+    return bool(fell) and first > 0 and fell[0] <= 1 and abs(value + first) <= first / 2
+
+
+def _ways(told: LossCalls, times: int = 1) -> list[str]:
+    """`classes+ other-`: the terms whose derivative has one sign, and which."""
+    return sorted(f"{one.kind or 'other'}{'+' if one.way * times > 0 else '-'}" for one in told.terms if one.way)
+
+
+_SIGN = "Return the loss itself; an optimizer minimises."
+_BY_HAND = "An optimizer minimises: of squares that is their mean, of probabilities the mean of -log p."
+_KINDS = {
+    "classes": "the right class gets less likely",
+    "binary": "the right answer gets less likely",
+    "squares": "squared errors grow",
+    "distances": "errors grow",
+    "hinges": "margins are violated more",
+    "alignments": "the right alignment gets less likely",
+    "weights": "weights grow",
+}
+
+
+def loss_scale(seen: Evidence, config: Any) -> Iterator[Finding]:
+    """The loss depends on the outputs, by a factor that neither hides it nor blows it up."""
+    told = told_loss(seen)
+    terms = [one for one in told.terms if one.kind != "weights"]
+    largest = max((one.factor for one in terms), default=1.0)
+    where = told.used[0].where if told.used else told.step
+    if largest == 0:
+        if told.value:  # margins that are all kept have a loss of 0
+            message = f"the loss is {told.value:.4g} and its gradient is 0: a clamp, or a factor of 0"
+            yield at(Finding(message=message, hint="Clamp what goes into the logarithm, not the loss."), where)
+    elif largest < _TINY:
+        message = f"the loss enters by a factor of {largest:.2g}: its gradients drown in rounding and in Adam's eps"
+        yield at(Finding(message=message, hint="Leave the factor out; a rate belongs to the optimizer."), where)
+    else:
+        yield from suspected(_out_of_scale(told, terms, where), loss_scale, seen.reference)
+
+
+def detached(seen: Evidence) -> Iterator[Finding]:
+    """Outputs that do not reach the loss, where a penalty on the parameters lets each of them get a gradient."""
+    told = seen.probe.loss_calls
+    if told is None or not told.calls or not told.terms:
+        return
+    if all(one.kind == "weights" for one in told.terms):
+        one = told.calls[0]
+        message = f"the loss depends on the size of parameters alone; {one.name} gets outputs without a gradient"
+        yield at(Finding(message=message, hint="Look for detach(), .data, no_grad() or .item()."), one.where)
+
+
+def _out_of_scale(told: LossCalls, terms: Sequence[Term], where: Where) -> Iterator[Finding]:
+    if terms and all(one.kind and one.factor > _LARGE * max(one.size, 1) for one in terms):
+        message = f"the loss enters by a factor of {max(one.factor for one in terms):.3g}"
+        yield at(Finding(message=message, hint="Is it multiplied up?"), where)
+    for one in told.calls:
+        if one.weight == 0 and one.value:
+            message = f"{one.name} ({one.value:.4g}) enters the loss by a factor of 0"
+            yield at(Finding(message=message, hint="A weight that begins at 0? [[tool.backburn.allow]]."), one.where)
+
+
+def initial_loss(seen: Evidence, config: Any) -> Iterator[Finding]:
+    """The first loss is about what chance gives."""
+    if not math.isfinite(next(iter(seen.probe.losses), 0.0)):
+        raise Skip("the first loss is no number")
+    calls = [one for one in used_calls(seen) if one.chance and one.chance > 0 and one.sign >= 0 and one.trains]
+    if not calls:
+        raise Skip("what chance gives is not known for this loss")
+    for one in calls:
+        times = one.value / (one.chance or 1.0)
+        classes = one.name not in DISTANCES
+        if not times <= (_HIGH if classes else _SQUARES_HIGH):
+            chance = f"the {one.chance:.4g} that outputs of 0 give"
+            message = f"the first {one.name} is {one.value:.4g}, {times:.3g} times {chance}"
+            finding = at(Finding(message=message, hint=_INITIAL), one.where)
+            if classes and not times <= _ABSURD and not told_loss(seen).tied and told_loss(seen).largest <= _SCALED:
+                yield finding
+            elif not _was(seen, "initial", times):
+                yield from suspected([finding], initial_loss, seen.reference)
+
+
+_INITIAL = "Inputs that are not scaled, weights initialised too large, or a scale factor before the loss?"
+
+
+def _was(seen: Evidence, name: str, value: float) -> bool:
+    """Whether the reviewed training had a value not far below."""
+    before = seen.reference.runs(f"loss: {name}") if seen.reference else ()
+    return bool(before) and value <= 2 * before[0]
+
+
+def as_reviewed(seen: Evidence, config: Any) -> Iterator[Finding]:
+    """The loss has the terms that were reviewed, and begins about where it did."""
+    if seen.reference is None:
+        raise Skip("there is no reference")
+    told, (before, now) = told_loss(seen), terms_of(seen)
+    lost, new = set(before) - set(now), set(now) - set(before)
+    fewer = any(before.count(one) > now.count(one) for one in now)
+    idle = told.idle > int(seen.reference.settings.get("loss idle", "0") or 0)
+    if before and ((lost and not new) or (fewer and idle)):
+        terms = ", ".join(before), ", ".join(now) or "none"
+        message = f"the terms of the loss were {terms[0]} when it was reviewed, and are {terms[1]} now"
+        yield at(Finding(message=message, hint="A term with weight 0, or one that is not added any more?"), told.step)
+    first = (seen.reference.runs("loss: first") or (0.0,))[0]
+    if told.value and first > 0 and not 1 / _SUNK <= told.value / first <= _CHANGED:
+        message = f"the first loss is {told.value:.4g}, and was {first:.4g} when it was reviewed"
+        hint = "A factor, a sum instead of a mean, or inputs on another scale?"
+        yield at(Finding(message=message, hint=hint), told.step)
+
+
+def penalised(seen: Evidence) -> Iterator[Finding]:
+    """A penalty on the weights that is new since the loss was reviewed, and the most of it."""
+    told = seen.probe.loss_calls
+    first = seen.reference.runs("loss: first") if seen.reference else ()
+    if told is None or not first or told.value is None or not first[0] > 0:
+        return
+    before, now = terms_of(seen)
+    if "weights" in now and "weights" not in before and told.value > _CHANGED * first[0]:
+        message = f"a penalty on the weights is new, and the first loss {told.value:.4g} where it was {first[0]:.4g}"
+        yield at(Finding(message=message, hint="Lower its factor."), told.step)
+
+
+def kept(seen: Evidence) -> dict[str, str]:
+    """What a reference notes of the loss: settings by name."""
+    told = seen.probe.loss_calls
+    if told is None:
+        return {}
+    terms = {"loss terms": " ".join(told.kinds), "loss ways": " ".join(_ways(told))}
+    return terms | {"loss targets": told.taken, "loss idle": str(told.idle)}
+
+
+def figures(seen: Evidence) -> dict[str, float]:
+    """What a reference notes of the loss: numbers by name."""
+    told = seen.probe.loss_calls
+    if told is None:
+        return {}
+    times = [one.value / one.chance for one in told.used if one.chance]
+    first = {"loss: first": told.value} if told.value is not None else {}
+    return first | ({"loss: initial": max(times)} if times else {})
+
+
+CHECKS: tuple[Check, ...] = (
+    loss_sign,
+    loss_scale,
+    initial_loss,
+)
