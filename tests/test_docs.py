@@ -449,7 +449,7 @@ from torch.utils.data import DataLoader, TensorDataset, random_split
 parser = argparse.ArgumentParser()
 parser.add_argument("--epochs", type=int, default=100)
 parser.add_argument("--lr", type=float, default=0.01)
-parser.add_argument("--no-augmentation", action="store_true")
+parser.add_argument("--batch-size", type=int, default=16)
 args = parser.parse_args()
 
 L.seed_everything(1)
@@ -458,7 +458,7 @@ data = TensorDataset(torch.tensor((x - x.mean(0)) / x.std(0), dtype=torch.float3
 train, val = random_split(data, [0.8, 0.2])
 best = ModelCheckpoint(monitor="val_accuracy", mode="max")
 trainer = L.Trainer(max_epochs=args.epochs, callbacks=[best], log_every_n_steps=1)
-trainer.fit(Net(args.lr), DataLoader(train, 16, shuffle=True), DataLoader(val, 16))
+trainer.fit(Net(args.lr), DataLoader(train, args.batch_size, shuffle=True), DataLoader(val, 16))
 print("best:", best.best_model_path)
 """,
     "requirements.txt": "lightning\nscikit-learn\ntorch\n",

@@ -130,7 +130,7 @@ class Checkpointed(Net):
 
 
 class Decayed(Net):
-    """Counts epochs; one step is an epoch here."""
+    """A schedule that waits for a validation, which is not run here."""
 
     def configure_optimizers(self):
         adam = super().configure_optimizers()

@@ -126,8 +126,8 @@ def training_ran(seen: Evidence, config: Config) -> Iterator[Finding]:
 
 
 _DIFFERENT = (
-    "Where the training alone does not stop here: memorize runs without validation, checkpoints and loggers, and each"
-    " step is an epoch. Does this read `val_loss`, a checkpoint's path, or what a validation leaves?"
+    "Where the training alone does not stop here: memorize runs one epoch over one batch, without validation,"
+    " checkpoints and loggers. Does this read `val_loss`, a checkpoint's path, or what a validation leaves?"
 )
 
 
