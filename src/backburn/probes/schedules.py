@@ -32,6 +32,7 @@ class Schedules:
         self.tried: list[tuple[Any, float, Rates]] = (
             []
         )  # each schedule, the steps between its own, its rates from now on
+        self.by_epoch: set[int] = set()
         self.short = max(1, steps // 10)
         self.batches = float(trainer.num_training_batches)  # of an epoch of the user's own Trainer
         if trainer.lightning_module.automatic_optimization:
@@ -45,6 +46,8 @@ class Schedules:
         rates = _ahead(one.scheduler)
         every = float(one.frequency) * (1.0 if one.interval == "step" else self.batches)
         self.tried.append((one.scheduler, every, rates))
+        if one.interval != "step":
+            self.by_epoch.add(id(one.scheduler))
         highest = max(range(len(rates)), key=lambda step: sum(rates[step]), default=0)
         if highest:
             self.ways.append((one.scheduler.optimizer, rates[: highest + 1]))
@@ -71,7 +74,11 @@ class Schedules:
 
         As `backburn.memorization.optimizing.Schedule` says.
         """
-        return [_told(one, every, [sum(rate) for rate in rates], planned) for one, every, rates in self.tried if rates]
+        return [
+            _told(one, every, [sum(rate) for rate in rates], planned) | {"by_epoch": id(one) in self.by_epoch}
+            for one, every, rates in self.tried
+            if rates
+        ]
 
 
 def _told(scheduler: Any, every: float, rates: list[float], planned: float) -> dict[str, Any]:

@@ -16,6 +16,10 @@ from . import frames
 from .session import eagerly
 from .snapshot import Optimizers, Snapshot, numbers_kept
 
+# Of a training whose length nobody says: what reads `trainer.max_epochs` or `estimated_stepping_batches` to make a
+# schedule needs a number, and OneCycleLR raises for infinity.
+_EPOCHS = 100
+_LENGTHS = {"max_epochs", "max_steps", "max_time"}
 _QUIET = {"logger": False, "enable_checkpointing": False, "enable_progress_bar": False}
 
 
@@ -35,7 +39,9 @@ def fit(
     with numbers_kept(), eagerly(), _interruptible():
         try:
             seeds.seed_all(int(asked.settings["seed"]))
-            given = {"max_epochs": -1} | given | quiet | {"enable_model_summary": False, "barebones": False}
+            asked.settings["unplanned"] = not _LENGTHS & set(given)
+            length = {"max_epochs": _EPOCHS} if asked.settings["unplanned"] else {}
+            given = length | given | quiet | {"enable_model_summary": False, "barebones": False}
             given = probe.overridden(asked, given)
             given["callbacks"] = [*_listed(given.get("callbacks")), probe.callback(asked, home)]
             trainer = lightning.Trainer(**given)

@@ -89,7 +89,7 @@ class Memorizer:
         """Make of this fit one epoch over one batch, and keep schedules of the learning rate out of it."""
         loop, steps = trainer.fit_loop, int(self.settings["steps"])
         self.started = time.perf_counter()
-        self.planned = _planned(trainer)
+        self.planned = math.inf if self.settings.get("unplanned") else _planned(trainer)
         self.memory = memory.at_start(pl_module)
         self.rivals = len(trainer.optimizers) > 1  # one's loss may rise because another's falls
         self.movement = Movement(pl_module)
