@@ -85,6 +85,10 @@ def test_what_is_broken_is_found(name):
         (adam(along=(-0.1,) + (0.4,) * 7), {}),  # momentum
         (schedule(low=290), {}),
         (schedule(planned=30.0), {}),
+        (schedule(planned=float("inf"), by_epoch=True), {}),  # 20 epochs of StepLR(10)
+        (adam(kept=(1e-6,) * 8, left=(0.5,) * 8), {}),  # a loss in dollars, clipped
+        (adam(name="Lion", decay=(200.0,) * 8, options={"weight_decay": 3.0}), {}),
+        (options(weight_decay=10.0, decoupled_weight_decay=1.0), {}),
         (schedule(low=None), {}),
         (adam(lost=1), {}),
     ],

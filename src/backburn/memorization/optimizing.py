@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 _FEW = 3  # steps at least before a pattern is one
 _NOTHING = 1e-4  # of the gradient's length is left: a clip of 1e-6 leaves 1e-6 to 1e-4 (research, O09)
+_LEFT = 1e-3  # of length: a clip of 0.1 to 10 leaves that of a loss in dollars too, and Adam asks for no more
 _ACROSS = 0.02  # cosine between a step and its gradient: Adam's steps lie at -0.99 to -0.2, random ones at 0 +- 0.01
 _SMALL = 1e-5  # of the weights' length in a step, and the loss stands still; the sound do 1e-4 to 1e-2 (research, 8)
 _TINY = 1e-7  # no weight of float32 changes by less than 6e-8 of itself
@@ -32,6 +33,8 @@ _LONG = 50  # steps that a plan has at least, to be held against
 _LOST = 0.5  # of 16-bit elements that have a gradient are after all steps what they were (research, P01)
 _DECAY = 0.05  # of a weight is taken off at each step: half of it in 14 (research, O07)
 _DROWNED = 30  # times the gradient, a coupled weight decay is; sound ones are below 1
+# Optimizers of torch that add weight_decay to the gradient; others (AdamW, Lion, LAMB, Muon) take it off the weights.
+_COUPLED = ("SGD", "Adam", "Adamax", "NAdam", "RAdam", "RMSprop", "Adagrad", "Adadelta", "ASGD")
 _SHRINKING = (
     0.7  # cosine between a step and the way to 0; L2 that dominates gives 0.8 (Adam) to 1, sound steps 0 +- 0.2
 )
@@ -44,7 +47,7 @@ class Stepped(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
 
     `ratios`: length of the step by that of the weights, median over matrices. `along`: cosine between step and
     gradient. `shrink`: between step and the way to 0; `pull`: between gradient and weights; `decay`: length of weights
-    by that of their gradient (medians too). `kept`: gradient's length at the step by that after backward. `rates`: the
+    by that of their gradient (medians too). `kept`: gradient's length at the step by that after backward; `left`: that at the step. `rates`: the
     highest of the groups' learning rates; `highest`: what the schedule comes to. `given`: the Trainer has it. `lost`:
     steps that began without the state of the one before. `stale`: parameters whose gradients were never emptied, of
     `windows` times that they were used. `lost_in_precision`: the share of elements of the 16-bit type `low` that had a
@@ -61,6 +64,7 @@ class Stepped(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     pull: tuple[float, ...] = ()
     decay: tuple[float, ...] = ()
     kept: tuple[float, ...] = ()
+    left: tuple[float, ...] = ()
     rates: tuple[float, ...] = ()
     highest: float = 0.0
     windows: int = 0
@@ -88,11 +92,12 @@ class Stepped(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
 
 class Schedule(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A schedule tried ahead for `tried` of its own steps, of which the training plans `planned`, one in `every`
-    batches. From its step `low` on, to the end of the try, the rate is below 1 % of `highest`; None: never.
+    batches (`by_epoch`: once in an epoch). From its step `low` on, to the end of the try, the rate is below 1 % of `highest`; None: never.
     """
 
     name: str = ""
     every: float = 1.0
+    by_epoch: bool = False
     planned: float = math.inf
     tried: int = 0
     highest: float = 0.0
@@ -128,7 +133,7 @@ def gradients_are_kept(seen: Evidence, config: Any) -> Iterator[Finding]:
             message = f"backward computed gradients, and {one.name} found none of them in any of {len(kept)} steps"
             hint = "Is zero_grad called between backward and step? Or a hook that empties them?"
             yield _in_step(Finding(message=message, hint=hint), seen)
-        elif len(kept) >= _FEW and not max(kept) > _NOTHING:
+        elif len(kept) >= _FEW and not max(kept) > _NOTHING and not max(one.left, default=0.0) > _LEFT:
             message = f"gradients are cut to {max(kept):.1g} of their length before {one.name} steps"
             hint = "Look at gradient_clip_val: a usual one is 0.1 to 10."
             yield _in_step(Finding(message=message, hint=hint), seen)
@@ -258,7 +263,9 @@ def learning_rate_holds(seen: Evidence, config: Any) -> Iterator[Finding]:
     steps = _seen(seen)
     for one in steps.schedules:
         plan = f" of {one.planned:.0f}" if one.planned < math.inf else ""
-        within = _PLAN * one.planned if _LONG <= one.planned < math.inf else _EARLY if one.planned == math.inf else 0
+        # Of epochs without a plan nothing is told: StepLR(1, 0.7) for 14 of them is the one of torch's MNIST example.
+        early = 0 if one.by_epoch else _EARLY
+        within = _PLAN * one.planned if _LONG <= one.planned < math.inf else early if one.planned == math.inf else 0
         if not one.highest > 0:
             message = f"{one.name} holds the learning rate at 0 in all of {one.tried} steps"
             yield _in_setup(Finding(message=message, hint="A warm-up that never ends?"), seen)
@@ -301,13 +308,14 @@ def decay_is_small(seen: Evidence, config: Any) -> Iterator[Finding]:
     """Weight decay, or a penalty on the weights, does not dominate the loss."""
     yield from lossterms.penalised(seen)
     for one in _seen(seen).optimizers:
-        weight, rate = one.options.get("weight_decay", 0.0), max(one.rates, default=0.0)
+        get = one.options.get
+        weight, rate = get("weight_decay", 0.0), max(one.rates, default=0.0)
         drowned, shrink, pull = weight * _least(one.decay), _least(one.shrink), _least(one.pull)
         usual = "Usual: 0 to 0.1."
         if weight * rate > _DECAY:
             message = f"{one.name} takes {weight * rate:.0%} off the weights at each step: weight_decay {weight:g}"
             yield _in_setup(Finding(message=f"{message} times a learning rate of {rate:.3g}", hint=usual), seen)
-        elif one.steps >= _FEW and drowned > _DROWNED and "adamw" not in one.name.lower():
+        elif one.steps >= _FEW and drowned > _DROWNED and one.name in _COUPLED and not get("decoupled_weight_decay"):
             message = f"weight_decay {weight:g} of {one.name} is {drowned:.0f} times the gradient of the loss"
             yield _in_setup(Finding(message=message, hint=usual), seen)
         elif one.steps >= _FEW and shrink > _SHRINKING and pull > _SHRINKING:

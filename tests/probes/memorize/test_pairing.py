@@ -34,6 +34,7 @@ class Lossy(Net):
         (lambda z, y: F.cross_entropy(z, y), 0),
         (lambda z, y: F.mse_loss(z[:, 0], y.float()), 0),
         (lambda z, y: 0.7 * F.cross_entropy(z, y) + 0.3 * F.cross_entropy(z, y.flip(0)), 0),
+        (lambda z, y: F.mse_loss(z[:, 0], (y - y.float().mean()) / y.float().std()), 0),
         (lambda z, y: F.cross_entropy(z, y.roll(1)), 1),
         (lambda z, y: F.mse_loss(z.flip(0)[:, 0], y.float()), 1),
     ],

@@ -310,6 +310,48 @@ def test_a_clip_to_nothing():
     assert told(Net, trainer={"gradient_clip_val": 1e-2}).cause is None
 
 
+class Summed(Net):
+    """Its gradients are a million times what the clip leaves of them."""
+
+    def loss(self, batch):
+        return 1e6 * F.mse_loss(self.net(batch[0]), F.one_hot(batch[1], 4).float(), reduction="sum")
+
+
+def test_a_clip_of_1_of_a_large_gradient_is_none_to_nothing():
+    told_checks = [one.check for one in told(Summed, trainer={"gradient_clip_val": 1.0}).outcomes if one.findings]
+    assert "memorize/gradients-are-kept" not in told_checks
+
+
+class Attacked(Net):
+    """Adversarial training: an optimizer of its own makes the loss larger by the inputs."""
+
+    def loss(self, batch):
+        x, y = batch
+        more = torch.zeros_like(x, requires_grad=True)
+        attack = torch.optim.Adam([more], 0.05)
+        for _ in range(3):
+            attack.zero_grad()
+            (-F.cross_entropy(self.net(x + more), y)).backward(inputs=[more])
+            attack.step()
+        return F.cross_entropy(self.net(x + more.detach()), y)
+
+
+def test_an_attack_on_the_inputs_is_not_the_training():
+    assert told(Attacked).cause is None
+
+
+def test_a_training_without_a_plan_has_a_number_of_steps_for_its_schedule():
+    class Cycle(Net):
+        def configure_optimizers(self):
+            one = torch.optim.AdamW(self.parameters(), 3e-3)
+            cycle = lr_scheduler.OneCycleLR(one, 3e-3, total_steps=self.trainer.estimated_stepping_batches)
+            return [one], [{"scheduler": cycle, "interval": "step"}]
+
+    assert told(Cycle).cause is None
+    by_epoch = scheduled(lambda one: lr_scheduler.StepLR(one, 1, 0.7), "epoch")
+    assert told(by_epoch).cause is None
+
+
 def test_a_branch_that_is_multiplied_by_0_is_suspected_and_new_against_a_reference():
     (finding,) = [f for one in told(Multiplied).outcomes for f in one.findings if "always 0" in f.message]
     assert finding.level == "warning"

@@ -57,9 +57,11 @@ def _unpaired(plain: Pass, seen: dict[int, list[Moved]]) -> Iterator[dict[str, A
 
 
 def _overlap(moved: Moved) -> bool:
-    """Whether most rows in which targets moved are rows in which outputs did."""
+    """Whether most rows in which the one moved, of which fewer did, are rows in which the other did: targets that are
+    normalised over the batch all move.
+    """
     outputs, targets = moved
-    return bool((outputs & targets).sum() * 2 > targets.sum())
+    return bool((outputs & targets).sum() * 2 > min(outputs.sum(), targets.sum()))
 
 
 def _place(call: Call) -> int:

@@ -36,9 +36,11 @@ class Pass:
     @property
     def losses(self) -> list[Any]:
         """What gradients start from: the returned loss, or what manual optimization called backward on."""
-        if self.roots:
-            return self.roots
-        return [self.returned] if self.returned is not None and self.returned.requires_grad else []
+        has_graph = self.returned is not None and self.returned.requires_grad
+        # What an attack, or an inner loop, steps back from is not what is trained by.
+        if has_graph and not any(one is self.returned for one in self.roots):
+            return [self.returned]
+        return self.roots or ([self.returned] if has_graph else [])
 
 
 @contextlib.contextmanager

@@ -98,7 +98,8 @@ class Steps:
 
     def _step_begins(self, optimizer: Any) -> None:
         held = _held(optimizer)
-        if held:
+        # Not of an attack, or an inner loop, that optimizes something of its own.
+        if any(id(one) in self.parameters for one in held):
             one = self.seen.setdefault(frozenset(map(id, held)), Optimizer(held, self.names))
             one.begins(optimizer)
             one.began = self.backwards
@@ -157,6 +158,7 @@ class Optimizer:
         self.pull: list[float] = []
         self.decay: list[float] = []
         self.kept: list[float] = []
+        self.left: list[float] = []
         self.rates: list[float] = []
         self.last = 0
         self.options: dict[str, Any] = {}
@@ -209,6 +211,7 @@ class Optimizer:
         self.pull.append(_median([_cosine(pull[i], grads[i], before[i]) for i in used]))
         self.decay.append(_median([math.sqrt(before[i] / grads[i]) for i in used]))
         self.kept.append(final / gradient if gradient else math.nan)
+        self.left.append(final)
 
     def _note_state(self, optimizer: Any) -> None:
         """Whether this step began without the state that the one before it left."""
@@ -225,7 +228,8 @@ class Optimizer:
             values = [float(group[key]) for group in groups if isinstance(group.get(key), (int, float))]
             if values:
                 self.options[key] = max(values)
-        self.options["maximize"] = float(any(bool(group.get("maximize")) for group in groups))
+        for key in ("maximize", "decoupled_weight_decay"):
+            self.options[key] = float(any(bool(group.get(key)) for group in groups))
         betas = groups[0].get("betas")
         if isinstance(betas, (tuple, list)) and len(betas) == 2:
             self.options |= {"beta1": float(betas[0]), "beta2": float(betas[1])}
@@ -246,6 +250,7 @@ class Optimizer:
             "pull": self.pull,
             "decay": self.decay,
             "kept": self.kept,
+            "left": self.left,
             "rates": self.rates,
             "highest": highest if highest is not None else max(self.rates, default=0.0),
             "windows": self.windows,
