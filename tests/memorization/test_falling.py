@@ -30,10 +30,10 @@ def said(check, evidence, **config):
         ({"losses": (1.0, math.nan)}, "the loss is nan at step 2 (before: 1)"),
         ({"losses": (math.inf,)}, "the loss is inf at step 1"),
         ({"losses": ()}, "training_step returned no loss"),
-        ({"losses": (1.0, math.nan), "origin": Origin(kind="batch", name="batch[0]")}, "; batch[0] is none"),
+        ({"losses": (1.0, math.nan), "origin": Origin(kind="batch", name="batch[0]")}, "; batch[0] holds NaN"),
         (
             {"losses": (math.nan,), "origin": Origin(kind="parameter", name="a.weight")},
-            "parameter a.weight is no number",
+            "parameter a.weight holds NaN",
         ),
         (
             {"losses": (math.nan,), "origin": Origin(kind="forward", name="net.2", type="Sqrt", largest=4.0)},

@@ -3,7 +3,7 @@
 import msgspec
 import pytest
 
-from backburn.memorization.judging import at, listed, spelled, suspected
+from backburn.memorization.judging import at, listed, meant, spelled, suspected
 from backburn.references import Machine, Reference
 from backburn.report import Finding, Level
 
@@ -33,6 +33,17 @@ def reviewed(found, commit="a1b2c3d4e5"):
 def test_what_has_a_healthy_reading_fails_only_where_it_is_new(reference, level, message):
     (finding,) = suspected([ONE], loss_sign, reference)
     assert (finding.level, finding.message) == (level, message)
+
+
+@pytest.mark.parametrize(("reference", "says"), [(None, True), (reviewed("loss-sign"), False), (reviewed(""), True)])
+def test_what_has_one_says_how_to_accept_it(reference, says):
+    (finding,) = suspected([ONE], loss_sign, reference)
+    assert ("`backburn bless memorize`" in finding.hint) is says
+
+
+@pytest.mark.parametrize("hint", ["A count? [[tool.backburn.allow]].", 'On purpose? frozen = ["net.*"].'])
+def test_a_hint_that_says_so_itself_stays(hint):
+    assert meant(msgspec.structs.replace(ONE, hint=hint)).hint == hint
 
 
 def test_names_are_grouped_and_the_rest_counted():

@@ -12,7 +12,7 @@ import msgspec
 
 from ..errors import Skip, Unjudged
 from ..report import Finding, Level, after
-from .judging import suspected
+from .judging import meant, suspected
 
 if TYPE_CHECKING:
     from .seen import Evidence
@@ -20,9 +20,8 @@ if TYPE_CHECKING:
 _LOOKS = "classes"  # the key in a reference's settings of what the samples of each class look like
 _FEW = 8  # samples: of fewer, two classes may well be missing (research, section 4, row 1)
 _SAME = 0.5  # share of different samples at most where something repeats them (row 1)
-_UNLIKELY = (
-    0.001  # that a batch drawn from the data set has one label alone: 1 in 30 000 of two balanced classes, 16 rows
-)
+# That a batch drawn from the data set has one label alone: 1 in 30 000 of two balanced classes, 16 rows.
+_UNLIKELY = 0.001
 _TINY, _HUGE = 0.02, 50.0  # standard deviation and largest number of inputs that are learned from as they are (row 1)
 _LEAK = 0.999  # |correlation| of an input column with the labels (row D09)
 _LIKE = 0.5  # mean centred cosine of a sample with itself, fetched again (row 2)
@@ -362,13 +361,13 @@ def data_are_as_reviewed(seen: Evidence, config: Any) -> Iterator[Finding]:
     for one in seen.look("batch", Batch).leaves:
         before = seen.reference.settings.get(f"data {one.path}")
         if before and (changes := list(_changes(_parsed(before), _parsed(_spelled(one))))):
-            hint = "If that is the change that was meant: `backburn bless memorize`."
-            yield Finding(message=f"{one.path}: {'; '.join(changes)}", hint=hint)
+            message = f"{one.path}: {'; '.join(changes)} when reviewed"
+            yield meant(Finding(message=message, hint="Another file, column, normalisation or transform?"))
     told = seen.look("batch", Batch).alignment
     # Labels that belong to no input any more look like any class: that is labels-match-inputs.
     if told is not None and told.clear >= _GONE and (moved := _renumbered(_classes(seen), told.classes)):
         hint = "An offset, another order of classes, a label map that is not the reviewed?"
-        yield Finding(message=f"labels are numbered otherwise: {moved}", hint=hint)
+        yield meant(Finding(message=f"labels are numbered otherwise: {moved}", hint=hint))
 
 
 def kept(seen: Evidence) -> dict[str, str]:

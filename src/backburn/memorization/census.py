@@ -9,6 +9,7 @@ import msgspec
 
 from ..errors import Skip
 from ..report import Finding
+from .judging import meant
 
 if TYPE_CHECKING:
     from .seen import Evidence
@@ -40,8 +41,7 @@ def model_is_as_reviewed(seen: Evidence, config: Any) -> Iterator[Finding]:
     for kind, count in before.items():
         if kind not in _UNTOLD and now.get(kind, 0) < (1 if elsewhere else _LOST * fewer * count):
             message = f"{now.get(kind, 0)} {kind} stand between the parameters and the loss; {count} when reviewed"
-            hint = "Was a layer taken out, or never called? If it was meant: `backburn bless memorize`."
-            yield Finding(message=message, hint=hint)
+            yield meant(Finding(message=message, hint="Was a layer taken out, or never called?"))
 
 
 def _weighted(kinds: dict[str, int]) -> int:

@@ -9,7 +9,7 @@ import msgspec
 
 from ..errors import Skip
 from ..report import Finding
-from .judging import Where, at, suspected
+from .judging import Where, at, meant, suspected
 
 if TYPE_CHECKING:
     from .seen import Evidence
@@ -139,7 +139,7 @@ def inputs_are_used(seen: Evidence, config: Any) -> Iterator[Finding]:
     lost = [path for path in before if path in told.use.ignored] if told.use else []
     if lost:
         message = f"the outputs no longer follow {', '.join(lost)}, as they did when it was reviewed"
-        yield at(Finding(message=message, hint=_IGNORED), told.step)
+        yield at(meant(Finding(message=message, hint=_IGNORED)), told.step)
     elif one.ignored:
         finding = Finding(
             message=f"a module is given {', '.join(one.ignored)}, and no output follows it", hint=_IGNORED
@@ -176,7 +176,8 @@ def padding_is_ignored(seen: Evidence, config: Any) -> Iterator[Finding]:
         yield from suspected([finding], padding_is_ignored, seen.reference)
     elif seen.reference is not None and seen.reference.settings.get("padding") == "ignored":
         message = f"more padding ({one.value} in {one.mask}) moves the outputs by {one.far:.2g} of their spread"
-        yield at(Finding(message=f"{message}, and did not when it was reviewed", hint=_PADDED), told.step)
+        finding = Finding(message=f"{message}, and did not when it was reviewed", hint=_PADDED)
+        yield at(meant(finding), told.step)
 
 
 _PADDED = (

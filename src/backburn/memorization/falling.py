@@ -15,9 +15,8 @@ from .judging import Where, at, suspected
 if TYPE_CHECKING:
     from .seen import Evidence, Told
 
-_PROGRESS = (
-    0.1  # of its size: what a loss without a known floor has to fall by (research, section 3: VAE 0.69, flow 0.33)
-)
+# Of its size: what a loss without a known floor has to fall by (research, section 3: VAE 0.69, flow 0.33).
+_PROGRESS = 0.1
 _FAR = 30  # times the steps: what is extrapolated to reach its mark by then is slow, not stuck; SGD at 1e-3 takes 10
 _ROOMY = 10  # trainable numbers for each sample, at least: fewer may well be unable to memorize
 _MEMORIZED = "memorized"
@@ -61,8 +60,8 @@ def _from(origin: Origin | None) -> str:
     if origin is None:
         return ""
     return {
-        "parameter": f"; the parameter {origin.name} is no number any more: its gradient was none",
-        "batch": f"; {origin.name} is none",
+        "parameter": f"; the parameter {origin.name} holds NaN or infinity",
+        "batch": f"; {origin.name} holds NaN or infinity",
         "forward": f"; it first appears in {origin.name} ({origin.type}): inputs finite, at most {origin.largest:.3g}",
         "loss": f"; what {origin.name} was given is finite, and what it returned is not",
         "step": "; every module's output is finite: it comes from training_step itself",

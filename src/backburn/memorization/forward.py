@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from ..report import Finding
-from .judging import Where, at, spelled, suspected
+from .judging import Where, at, meant, spelled, suspected
 
 if TYPE_CHECKING:
     from .seen import Evidence
@@ -44,7 +44,7 @@ def forward_leaves_parameters(seen: Evidence, config: Any) -> Iterator[Finding]:
         yield from suspected([finding], forward_leaves_parameters, seen.reference) if told.manual else [finding]
     elif told.changed and seen.reference is not None and not seen.reference.settings.get("changed"):
         message = f"training_step itself changes {_some(told.changed)}, and did not when it was reviewed"
-        yield at(Finding(message=message, hint=_CHANGED), told.step)
+        yield at(meant(Finding(message=message, hint=_CHANGED)), told.step)
 
 
 _CHANGED = (
@@ -62,7 +62,7 @@ def evaluation_repeats(seen: Evidence, config: Any) -> Iterator[Finding]:
         return
     if seen.reference is not None and not seen.reference.settings.get("noisy"):
         message = f"in eval mode, {_some(told.noisy)} gives other outputs by the seed alone, which is new"
-        yield at(Finding(message=message, hint=_NOISY), told.step)
+        yield at(meant(Finding(message=message, hint=_NOISY)), told.step)
     elif seen.reference is None and told.masked:
         finding = Finding(message=f"in eval mode, {_some(told.masked)} gives other outputs by the seed alone")
         yield from suspected([at(msgspec.structs.replace(finding, hint=_NOISY), told.step)], evaluation_repeats, None)

@@ -15,6 +15,8 @@ from ..references import Reference
 from ..report import Check, Finding, Level, name_of
 
 FOUND = "found"  # the key in a reference's settings
+_MEANT = "If it was meant: `backburn bless memorize`."
+_ACCEPTS = ("backburn.allow", "backburn bless", "On purpose?")
 _NAMED = 5  # parameters named in a finding; the rest are counted
 
 Where = tuple[str, int]
@@ -25,11 +27,18 @@ def suspected(found: Iterable[Finding], check: Check, reference: Reference | Non
     with them, errors where they are new against it.
     """
     if reference is None:
-        return (msgspec.structs.replace(one, level=Level.WARNING) for one in found)
+        return (msgspec.structs.replace(meant(one), level=Level.WARNING) for one in found)
     if name_of(check) in reference.settings.get(FOUND, "").split():
         return (msgspec.structs.replace(one, level=Level.NOTICE) for one in found)
     new = f"new against the reference of {reference.commit[:7] or 'the healthy run'}"
-    return (msgspec.structs.replace(one, level=Level.ERROR, message=f"{one.message} ({new})") for one in found)
+    return (msgspec.structs.replace(meant(one), level=Level.ERROR, message=f"{one.message} ({new})") for one in found)
+
+
+def meant(finding: Finding) -> Finding:
+    """The finding with a hint that also says how to accept it, where it does not say so yet."""
+    if any(word in finding.hint for word in _ACCEPTS):
+        return finding
+    return msgspec.structs.replace(finding, hint=f"{finding.hint} {_MEANT}".strip())
 
 
 def listed(names: Sequence[str], count: int, what: str = "trainable parameters") -> str:

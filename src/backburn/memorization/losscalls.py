@@ -14,7 +14,7 @@ import msgspec
 
 from ..errors import Skip
 from ..report import Check, Finding
-from .judging import Where, at, suspected
+from .judging import Where, at, meant, suspected
 
 if TYPE_CHECKING:
     from .seen import Evidence
@@ -398,7 +398,7 @@ def _exchanged(seen: Evidence) -> Iterator[Finding]:
     if lost and new and "other" not in lost | new:
         terms = ", ".join(sorted(lost)), ", ".join(sorted(new))
         message = f"the loss is one of {terms[1]}, and was one of {terms[0]} when it was reviewed"
-        yield at(Finding(message=message, hint="Is this the loss for such targets?"), told.step)
+        yield at(meant(Finding(message=message, hint="Is this the loss for such targets?")), told.step)
     if seen.reference.settings.get("loss targets") == _BATCH and told.taken not in ("", _BATCH):
         message = f"targets are {told.taken}, and were a part of the batch when it was reviewed"
         yield at(Finding(message=message, hint="Are the labels changed on the way to the loss?"), told.used[0].where)

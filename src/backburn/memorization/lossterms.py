@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..errors import Skip
 from ..report import Check, Finding
-from .judging import Where, at, suspected
+from .judging import Where, at, meant, suspected
 from .losscalls import DISTANCES, LossCalls, Term, terms_of, told_loss, used_calls
 
 if TYPE_CHECKING:
@@ -88,7 +88,7 @@ def loss_scale(seen: Evidence, config: Any) -> Iterator[Finding]:
             message = f"the loss is {told.value:.4g} and its gradient is 0: a clamp, or a factor of 0"
             yield at(Finding(message=message, hint="Clamp what goes into the logarithm, not the loss."), where)
     elif largest < _TINY:
-        message = f"the loss enters by a factor of {largest:.2g}: its gradients drown in rounding and in Adam's eps"
+        message = f"outputs enter the loss by a factor of {largest:.2g}: gradients drown in rounding and Adam's eps"
         yield at(Finding(message=message, hint="Leave the factor out; a rate belongs to the optimizer."), where)
     else:
         yield from suspected(_out_of_scale(told, terms, where), loss_scale, seen.reference)
@@ -107,8 +107,8 @@ def detached(seen: Evidence) -> Iterator[Finding]:
 
 def _out_of_scale(told: LossCalls, terms: Sequence[Term], where: Where) -> Iterator[Finding]:
     if terms and all(one.kind and one.factor > _LARGE * max(one.size, 1) for one in terms):
-        message = f"the loss enters by a factor of {max(one.factor for one in terms):.3g}"
-        yield at(Finding(message=message, hint="Is it multiplied up?"), where)
+        message = f"outputs enter the loss by a factor of {max(one.factor for one in terms):.3g} (usual: 1 of a mean)"
+        yield at(Finding(message=message, hint="Leave the factor out; a rate belongs to the optimizer."), where)
     for one in told.calls:
         if one.weight == 0 and one.value:
             message = f"{one.name} ({one.value:.4g}) enters the loss by a factor of 0"
@@ -155,12 +155,13 @@ def as_reviewed(seen: Evidence, config: Any) -> Iterator[Finding]:
     if before and ((lost and not new) or (fewer and idle)):
         terms = ", ".join(before), ", ".join(now) or "none"
         message = f"the terms of the loss were {terms[0]} when it was reviewed, and are {terms[1]} now"
-        yield at(Finding(message=message, hint="A term with weight 0, or one that is not added any more?"), told.step)
+        finding = Finding(message=message, hint="A term with weight 0, or one that is not added any more?")
+        yield at(meant(finding), told.step)
     first = (seen.reference.runs("loss: first") or (0.0,))[0]
     if told.value and first > 0 and not 1 / _SUNK <= told.value / first <= _CHANGED:
         message = f"the first loss is {told.value:.4g}, and was {first:.4g} when it was reviewed"
         hint = "A factor, a sum instead of a mean, or inputs on another scale?"
-        yield at(Finding(message=message, hint=hint), told.step)
+        yield at(meant(Finding(message=message, hint=hint)), told.step)
 
 
 def penalised(seen: Evidence) -> Iterator[Finding]:
@@ -172,7 +173,7 @@ def penalised(seen: Evidence) -> Iterator[Finding]:
     before, now = terms_of(seen)
     if "weights" in now and "weights" not in before and told.value > _CHANGED * first[0]:
         message = f"a penalty on the weights is new, and the first loss {told.value:.4g} where it was {first[0]:.4g}"
-        yield at(Finding(message=message, hint="Lower its factor."), told.step)
+        yield at(meant(Finding(message=message, hint="Lower its factor.")), told.step)
 
 
 def kept(seen: Evidence) -> dict[str, str]:

@@ -14,7 +14,7 @@ import msgspec
 from ..errors import Skip
 from ..report import Check, Finding, Level
 from . import lossterms
-from .judging import Where, at, listed, suspected
+from .judging import Where, at, listed, meant, suspected
 
 if TYPE_CHECKING:
     from .seen import Evidence
@@ -62,7 +62,8 @@ def parameters_are_connected(seen: Evidence, config: Any) -> Iterator[Finding]:
     """Every trainable parameter takes part in the loss."""
     told = seen.look("parameters", Parameters)
     if not told.trainable:
-        yield at(Finding(message="no parameter is trainable"), told.step)
+        hint = "Does requires_grad_(False), or freeze(), take all of them? Leave the head trainable."
+        yield at(Finding(message="no parameter is trainable", hint=hint), told.step)
     yield from lossterms.detached(seen)
     never = set(seen.probe.without_gradient)  # a GAN's generator may well be stepped in another step than the first
     detached = [name for name in told.detached if name in never]
@@ -92,7 +93,11 @@ def _more(name: str, count: int, finding: Finding, seen: Evidence) -> Iterable[F
     if count <= int(seen.reference.settings.get(name, "0")):
         return [msgspec.structs.replace(finding, level=Level.NOTICE)]
     before = seen.reference.settings.get(name, "0")
-    return [msgspec.structs.replace(finding, message=f"{finding.message} (when it was reviewed, {before} parameters)")]
+    return [
+        msgspec.structs.replace(
+            meant(finding), message=f"{finding.message} (when it was reviewed, {before} parameters)"
+        )
+    ]
 
 
 def parameters_are_optimized(seen: Evidence, config: Any) -> Iterator[Finding]:
