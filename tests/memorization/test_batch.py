@@ -12,7 +12,7 @@ from .evidence import found, reference, seen
 X = Leaf(path="batch[0]", roles=("input",), dtype="float32", shape=(16, 8), low=-2.0, high=2.0, std=1.0, distinct=16)
 Y = Leaf(
     path="batch[1]", roles=("target",), dtype="int64", shape=(16,), low=0, high=3, mean=1.5, std=1.1, whole=True,
-    distinct=4, values=4, counts={"0": 4, "1": 4, "2": 4, "3": 4},
+    distinct=4, counts={"0": 4, "1": 4, "2": 4, "3": 4},
 )  # fmt: skip
 LEAK = Leak(path="batch[0]", column=3, target="batch[1]", correlation=0.2)
 SOUND = Batch(
@@ -47,7 +47,7 @@ BROKEN = {
     ),
     "one input": ("inputs-vary", with_x(distinct=1, low=0, high=0, std=0), "error", "is 0 everywhere"),
     "repeated": ("samples-differ", with_x(distinct=8), "warning", "8 different samples in a batch of 16"),
-    "one label": ("labels-vary", with_y(low=2, high=2, distinct=1, values=1), "error", "2 for all 16"),
+    "one label": ("labels-vary", with_y(low=2, high=2, distinct=1), "error", "2 for all 16"),
     "another label": (
         "labels-stay-paired",
         with_again(targets=("batch[1]",), changed=9, labels=True),
@@ -168,7 +168,7 @@ def test_renumbered_labels_are_new(looks, names):
 
 @pytest.mark.parametrize(("common", "level"), [(0.98, Level.NOTICE), (0.5, Level.ERROR), (1.0, Level.ERROR)])
 def test_one_label_in_a_batch_may_be_luck_where_most_samples_have_it(common, level):
-    alone = with_y(low=0, high=0, distinct=1, values=1)
+    alone = with_y(low=0, high=0, distinct=1)
     told = msgspec.structs.replace(alone, alignment=Alignment(samples=128, p=0.5, common=common))
     assert found([batch.labels_vary], seen(batch=told))["labels-vary"][0].level is level
 

@@ -37,7 +37,7 @@ _MOVED = 4.0  # reviewed standard deviations by which a mean may differ
 
 class Leaf(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """One tensor of the batch. `roles`: input, target, both or neither is known; `distinct`: different rows (0: not
-    counted); `values`: different integers, `counts` how often each occurs where they are few.
+    counted); `counts`: how often each of its integers occurs, where they are few.
     """
 
     path: str
@@ -52,7 +52,6 @@ class Leaf(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     std: float = 0.0
     whole: bool = False
     distinct: int = 0
-    values: int = 0
     counts: dict[str, int] = {}
 
     @property

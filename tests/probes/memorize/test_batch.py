@@ -45,7 +45,7 @@ def test_a_sound_batch():
     told = batch_of(Rows())
     assert [(one.path, one.roles, one.distinct) for one in told.leaves] == [
         ("batch[0]", ("input",), 16),
-        ("batch[1]", ("target",), told.leaves[1].values),
+        ("batch[1]", ("target",), len(told.leaves[1].counts)),
     ]
     assert (told.rows, told.asked, told.again.inputs, told.again.targets) == (16, 16, (), ())
     assert told.alignment.p < 0.01 and told.leaks[0].correlation < 0.999

@@ -107,7 +107,6 @@ def _leaf(path: str, tensor: Any, rows: int, role: set[str]) -> dict[str, Any]:
         told["distinct"] = len(_torch().unique(real.reshape(rows, -1).nan_to_num(), dim=0))
     if not one.is_floating_point() and not one.is_complex():
         values, counts = one.reshape(-1).unique(return_counts=True)
-        told["values"] = len(values)
         if len(values) <= _CLASSES:
             told["counts"] = {str(int(key)): int(count) for key, count in zip(values, counts)}
     return told

@@ -27,7 +27,7 @@ _KINDS = {
 
 
 def look(session: Session) -> dict[str, Any]:
-    """Kind -> nodes of it behind the loss, and trainable numbers behind those; of one pass before the first step."""
+    """Kind -> nodes of it behind the loss, of one pass before the first step."""
     losses = session.first.losses
     if not losses:
         raise Untold("training_step returned no loss that depends on a parameter")
