@@ -37,6 +37,7 @@ ENCODED = {"future": Ahead(far=0.01, position=8, length=16, ways=2, where=HERE)}
 PADDED = {"padding": Padding(far=0.2, mask="batch['mask']", given=True)}
 FLAT = {"linear": Linear(output="net", bend=1e-7, matrices=3)}
 BAG = {"order": Order(unmoved=True)}
+UNGIVEN = {"padding": Padding(far=0.2, mask="batch['mask']")}
 LONGER = {"padding": Padding(far=0.2, mask="batch['ids']", value=0)}
 
 
@@ -85,3 +86,9 @@ def test_what_was_not_seen_is_skipped_with_the_reason():
     told = Dependence(untold={"leak": "its samples are a graph's"})
     reasons = skipped(dependence.CHECKS, seen(dependence=told))
     assert reasons["samples-are-independent"] == "its samples are a graph's" and len(reasons) == 6
+
+
+@pytest.mark.parametrize(("told", "says"), [(UNGIVEN, True), (PADDED, False)])
+def test_a_mask_that_no_module_is_given_is_said(told, says):
+    (finding,) = judged(**told)["padding-is-ignored"]
+    assert ("No module is given batch['mask']" in finding.hint) is says

@@ -172,7 +172,8 @@ def padding_is_ignored(seen: Evidence, config: Any) -> Iterator[Finding]:
         return
     if one.value is None:
         message = f"other inputs where {one.mask} says padding move outputs at real positions by {one.far:.2g}"
-        finding = at(Finding(message=f"{message} of their spread", hint=_PADDED), told.step)
+        hint = _PADDED if one.given else f"No module is given {one.mask}. {_PADDED}"
+        finding = at(Finding(message=f"{message} of their spread", hint=hint), told.step)
         yield from suspected([finding], padding_is_ignored, seen.reference)
     elif seen.reference is not None and seen.reference.settings.get("padding") == "ignored":
         message = f"more padding ({one.value} in {one.mask}) moves the outputs by {one.far:.2g} of their spread"
