@@ -34,7 +34,9 @@ def overridden(asked: channel.Asked, given: dict[str, Any]) -> dict[str, Any]:
     """The arguments that the user's Trainer is made with instead of `given`. Ends the process where no GPU is seen."""
     expect_gpu(asked, blank("no-gpu"))
     if asked.settings.get("prove"):
-        asked.settings["trainer"] = dict(given)
+        # Lightning puts the probe into the very list that the script gave.
+        callbacks = given.get("callbacks")
+        asked.settings["trainer"] = given | {"callbacks": [*callbacks] if isinstance(callbacks, list) else callbacks}
     asked.settings["accumulated"] = given.get("accumulate_grad_batches", 1)
     return on_one_device(given, str(asked.settings["scratch"])) | {"accumulate_grad_batches": 1, "max_time": None}
 

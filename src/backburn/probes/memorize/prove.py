@@ -23,6 +23,7 @@ def planted(session: Session, asked: channel.Asked, steps: int) -> list[dict[str
 
     `steps` are those of the sound fit that is at its end. Everything is put back to what it was before it.
     """
+    asked.settings["prove"] = False  # the Trainers made from here on are ours
     session.began.restore()
     session.replay.teardown()  # its hooks hand out the held batch
     started = time.perf_counter()
