@@ -19,14 +19,16 @@ _NAMED = 5
 class Forward(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Names of what training_step did besides computing a loss; of no optimizer's doing.
 
-    `changed`: trainable parameters that the loss depends on, and that are others afterwards; `again`: those that change
-    once more when it runs again (what is clipped, normalised or initialised by the first batch does not). `dropped`:
-    dropouts that were on in eval mode, by module, share and place. `noisy`: innermost modules whose outputs, in eval
-    mode, differ by the seed alone; `masked` those of them that drew uniform or Bernoulli numbers.
+    `changed`: trainable parameters that the loss depends on, and that are others afterwards; `again`: those that
+    change once more when it runs again (what is clipped, normalised or initialised by the first batch does not);
+    `written`: all that it changed. `dropped`: dropouts that were on in eval mode, by module, share and place.
+    `noisy`: innermost modules whose outputs, in eval mode, differ by the seed alone; `masked` those of them that drew
+    uniform or Bernoulli numbers.
     """
 
     changed: tuple[str, ...] = ()
     again: tuple[str, ...] = ()
+    written: tuple[str, ...] = ()
     dropped: tuple[tuple[str, float, Where], ...] = ()
     noisy: tuple[str, ...] = ()
     masked: tuple[str, ...] = ()

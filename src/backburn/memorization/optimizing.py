@@ -47,7 +47,8 @@ class Stepped(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
 
     `ratios`: length of the step by that of the weights, median over matrices. `along`: cosine between step and
     gradient. `shrink`: between step and the way to 0; `pull`: between gradient and weights; `decay`: length of weights
-    by that of their gradient (medians too). `kept`: gradient's length at the step by that after backward; `left`: that at the step. `rates`: the
+    by that of their gradient (medians too). `kept`: gradient's length at the step by that after backward; `left`: that
+    at the step. `rates`: the
     highest of the groups' learning rates; `highest`: what the schedule comes to. `given`: the Trainer has it. `lost`:
     steps that began without the state of the one before. `stale`: parameters whose gradients were never emptied, of
     `windows` times that they were used. `lost_in_precision`: the share of elements of the 16-bit type `low` that had a
@@ -92,7 +93,8 @@ class Stepped(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
 
 class Schedule(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A schedule tried ahead for `tried` of its own steps, of which the training plans `planned`, one in `every`
-    batches (`by_epoch`: once in an epoch). From its step `low` on, to the end of the try, the rate is below 1 % of `highest`; None: never.
+    batches (`by_epoch`: once in an epoch). From its step `low` on, to the end of the try, the rate is below 1 % of
+    `highest`; None: never.
     """
 
     name: str = ""
@@ -146,7 +148,9 @@ def gradients_reach(seen: Evidence, config: Any) -> Iterator[Finding]:
     if steps is not None and not steps.optimizers:
         raise Skip("no optimizer took a step (parameters-move)")
     cut = {*told.parameters.disconnected, *told.parameters.twins} if told.parameters else set()
-    without = [name for name in told.without_gradient if name not in cut]
+    # Gradients are looked at where Lightning has an optimizer step; of a module's own, nothing is told.
+    own = steps is not None and any(not one.given for one in steps.optimizers)
+    without = [name for name in told.without_gradient if name not in cut and not own]
     found = []
     if told.parameters and told.parameters.flat:
         message = f"{listed(told.parameters.flat, told.trainable)} begin as one number throughout"

@@ -66,6 +66,7 @@ def parameters_are_connected(seen: Evidence, config: Any) -> Iterator[Finding]:
         yield at(Finding(message="no parameter is trainable", hint=hint), told.step)
     yield from lossterms.detached(seen)
     never = set(seen.probe.without_gradient)  # a GAN's generator may well be stepped in another step than the first
+    never -= set(seen.probe.forward.written) if seen.probe.forward else set()  # a codebook that is averaged
     detached = [name for name in told.detached if name in never]
     if detached:
         share = told.shares.get("detached", 0.0)

@@ -74,7 +74,11 @@ def _right(done: Pass) -> dict[str, float] | None:
 
 
 def _number(value: Any) -> float | None:
-    value = value.compute() if hasattr(value, "compute") else value
+    if hasattr(value, "compute"):  # a metric of torchmetrics: of this call, not of all the steps before
+        cached = getattr(value, "_forward_cache", None)
+        if cached is None and getattr(value, "_update_count", 1) > 1:
+            return None
+        value = value.compute() if cached is None else cached
     if hasattr(value, "numel"):
         return float(value) if value.numel() == 1 else None
     return float(value) if isinstance(value, (int, float)) else None

@@ -36,8 +36,19 @@ def awake(session: Session) -> list[str]:
         return []
     with contextlib.suppress(Exception), called(session.module, graded=False) as modes:
         session.evaluate("validation_step")
-        return [name for name, share in modes.items() if share is None]
+        return [name for name, share in modes.items() if share is None and name not in _stubborn(session.module)]
     return []
+
+
+def _stubborn(module: Any) -> set[str]:
+    """What does not go into eval mode when it is told to: a Monte Carlo dropout."""
+    flags = [(one, one.training) for one in module.modules()]
+    try:
+        module.eval()
+        return {name for name, one in module.named_modules() if one.training}
+    finally:
+        for one, training in flags:
+            one.training = training
 
 
 def _own(one: type) -> Any:
@@ -46,7 +57,8 @@ def _own(one: type) -> Any:
 
 @contextlib.contextmanager
 def called(module: Any, graded: bool = True) -> Iterator[dict[str, float | None]]:
-    """Name of each layer that is called meanwhile (with gradients, if `graded`) -> None if it ever trained there, else
+    """Name of each layer that is called meanwhile (with gradients, if `graded`, else without: to validate, what
+    learns to learn trains first) -> None if it ever trained there, else
     how much of the part that is in eval mode with it is trainable.
     """
     import torch
@@ -55,7 +67,7 @@ def called(module: Any, graded: bool = True) -> Iterator[dict[str, float | None]
 
     def entered(name: str) -> Any:
         def enter(layer: Any, given: Any) -> None:
-            if torch.is_grad_enabled() or not graded:
+            if torch.is_grad_enabled() is graded:
                 modes[name] = None if layer.training or modes.get(name, 0.0) is None else _share(module, name)
 
         return enter

@@ -22,7 +22,7 @@ def look(session: Session) -> dict[str, Any]:
     graph = {id(one): one for one in leaves_of(losses)}
     named = dict(module.named_parameters())
     own = {id(one) for one in module.parameters()} | {id(one) for one in module.buffers()}
-    held = [_held(optimizer) for optimizer in session.trainer.optimizers]
+    held = [_held(optimizer) for optimizer in session.optimizers]
     optimized = {key: one for each in held for key, one in each.items()}
     batch = {id(one) for one in session.tensors().values()}
     trainable = {name: one for name, one in named.items() if one.requires_grad}

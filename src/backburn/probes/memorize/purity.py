@@ -20,16 +20,17 @@ _MANY = 32  # names that are told of
 
 def look(session: Session) -> dict[str, Any]:
     """Names and places, as `backburn.memorization.forward.Forward` says."""
-    changed, again = _changed(session)
-    told: dict[str, Any] = {"changed": changed[:_MANY], "again": again[:_MANY]}
+    changed, again, written = _changed(session)
+    told: dict[str, Any] = {"changed": changed[:_MANY], "again": again[:_MANY], "written": written}
     told["manual"] = not session.module.automatic_optimization
     told["step"] = frames.of(type(session.module).training_step)
     return told | _random(session)
 
 
-def _changed(session: Session) -> tuple[list[str], list[str]]:
+def _changed(session: Session) -> tuple[list[str], list[str], list[str]]:
     """Parameters that the loss depends on and that training_step changed by itself (optimizers stand still), and those
-    that it changed once more when it ran again: what is clipped or normalised stays as it is then.
+    that it changed once more when it ran again: what is clipped or normalised stays as it is then. Last, all that it
+    changed, whether the loss depends on it by gradients or not.
     """
     prints: list[dict[str, Any]] = []
     named: dict[int, str] = {}
@@ -50,7 +51,7 @@ def _changed(session: Session) -> tuple[list[str], list[str]]:
         raise Untold("training_step could not be run twice")
     used = {named.get(id(one)) for one in leaves_of(done.losses)}
     first, second = _differing(prints[0], prints[1]), _differing(prints[1], prints[2])
-    return [name for name in first if name in used], [name for name in second if name in used]
+    return [name for name in first if name in used], [name for name in second if name in used], first
 
 
 @contextlib.contextmanager

@@ -10,7 +10,7 @@ from typing import Any
 from ..batches import leaves, size
 from .passes import Pass, observed
 from .replay import Replay, duplicate
-from .snapshot import Numbers, Snapshot, numbers_kept
+from .snapshot import Numbers, Optimizers, Snapshot, numbers_kept
 
 
 class Untold(Exception):
@@ -31,12 +31,19 @@ class Session:
         self.accumulated = int(settings.get("accumulated", 1))  # batches whose gradients the user's Trainer adds up
         self.planned: float = 0  # steps that the user's own Trainer would take; inf where that is not known
         self.schedules: Any = None  # of the learning rate, as they were tried ahead
+        self.roles: dict[str, set[str]] | None = None  # of the parts of the batch, once they were asked for
         self._first: Pass | None = None
 
     @property
     def batch(self) -> Any:
         """The held batch."""
         return self.replay.kept
+
+    @property
+    def optimizers(self) -> list[Any]:
+        """The Trainer's, or where it has none, those that the module holds and steps itself."""
+        given = [one for one in self.trainer.optimizers if type(one).__name__ != "_MockOptimizer"]
+        return given or Optimizers.of(self.module)
 
     @property
     def size(self) -> int:
@@ -113,7 +120,7 @@ class Session:
     def _untouched(self) -> Iterator[None]:
         """All that the pass may change is put back: also by an own optimizer step, or a forward that writes weights."""
         held, outside = Snapshot(self.module), Snapshot(self.trainer.datamodule) if self.trainer.datamodule else None
-        steps = _optimizer_steps_off(self.trainer.optimizers)
+        steps = _optimizer_steps_off(self.optimizers)
         progress = _progress(self.trainer)
         try:
             yield

@@ -60,11 +60,16 @@ class Optimizers:
     """The optimizers that `root` and its submodules hold, in an attribute or in a list or dict there; as `Snapshot`."""
 
     def __init__(self, root: Any) -> None:
-        found = {id(one): one for module in root.modules() for one in _held(module) if hasattr(one, "param_groups")}
         self.held = [
             (one, dict(vars(one)), _cloned(one.state), [(group, _own(group)) for group in one.param_groups])
-            for one in found.values()
+            for one in self.of(root)
         ]
+
+    @staticmethod
+    def of(root: Any) -> list[Any]:
+        """Each of them, once."""
+        found = {id(one): one for module in root.modules() for one in _held(module) if hasattr(one, "param_groups")}
+        return list(found.values())
 
     def restore(self) -> None:
         """Put all of it back; the tensors of a state are new ones."""
