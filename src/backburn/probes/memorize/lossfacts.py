@@ -32,7 +32,7 @@ def look(session: Session) -> dict[str, Any]:
         "terms": named,
         **_relation(first),
         "manual": bool(first.roots),
-        "value": sum(map(float, first.losses)) if first.roots else first.value,
+        "value": sum(float(one.detach()) for one in first.losses) if first.roots else first.value,
         "size": session.size,
         "squeezed": next(filter(None, map(lossgraph.squeezed, first.losses)), ""),
         "underflows": next(filter(None, map(lossgraph.underflows, first.losses)), ""),
