@@ -1,4 +1,4 @@
-"""The loss while the batch is memorized: finite, and as far down as memorizing takes it."""
+"""The loss while the batch is memorized: finite, not below its bound, and as far down as memorizing takes it."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from ..errors import Skip
-from ..report import Finding, Level
+from ..report import Finding, Level, after
 from .judging import Where, at, suspected
 
 if TYPE_CHECKING:
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 _PROGRESS = 0.1
 _FAR = 30  # times the steps: what is extrapolated to reach its mark by then is slow, not stuck; SGD at 1e-3 takes 10
 _ROOMY = 10  # trainable numbers for each sample, at least: fewer may well be unable to memorize
+_TOLERANCE = 0.01  # of the way from the first loss to the bound: bfloat16 keeps 8 bits
 _MEMORIZED = "memorized"
 
 
@@ -75,6 +76,30 @@ _NOT_FINITE = (
 
 
 _UNDERFLOWS = "Use log_softmax, logsigmoid, or cross_entropy on logits: they take logarithms before they round."
+
+
+@after(loss_is_finite)
+def loss_above_bound(seen: Evidence, config: Any) -> Iterator[Finding]:
+    """The loss stays above its lower bound."""
+    told = seen.probe
+    if told.sign < 0:
+        raise Skip(f"training_step returned {told.functions}")
+    if told.bound is None:
+        raise Skip(f"its lower bound is unknown: {_why_unknown(told)}")
+    lowest = min(told.losses)
+    if not lowest >= told.bound - _TOLERANCE * abs(told.losses[0] - told.bound):
+        yield Finding(
+            message=f"the loss fell to {lowest:.4g}, below {told.bound:.4g}, the least that {told.functions} can be",
+            hint="Look at what the loss function is given: nll_loss takes logarithms, binary_cross_entropy shares.",
+        )
+
+
+def _why_unknown(told: Told) -> str:
+    if told.manual:
+        return "manual optimization is not looked into"
+    if not told.functions:
+        return "none of torch's loss functions that have one was seen on the way to what training_step returned"
+    return f"training_step returned something else than a steady sum of {told.functions}"
 
 
 def loss_falls(seen: Evidence, config: Any) -> Iterator[Finding]:

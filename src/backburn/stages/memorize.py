@@ -32,14 +32,13 @@ from ..memorization import (
     planted,
     units,
 )
-from ..memorization.falling import loss_falls, loss_is_finite
+from ..memorization.falling import loss_above_bound, loss_falls, loss_is_finite
 from ..memorization.judging import FOUND
 from ..memorization.seen import Evidence as Evidence
 from ..memorization.seen import Told
 from ..references import Machine, Reference
 from ..report import Check, Curve, Figure, Finding, Level, Measured, Table, after, name_of
 
-_TOLERANCE = 0.01  # of the way from the first loss to the bound: bfloat16 keeps 8 bits
 _HARDWARE = "any"  # a reference of memorize holds wherever it is run
 
 
@@ -136,30 +135,6 @@ def on_gpu(seen: Evidence, config: Config) -> Iterator[Finding]:
     """The training ran on a GPU, if one is required."""
     training.expect_gpu(seen.probe.ended, seen.probe.device, required=config.require_gpu, rehearsed=seen.rehearsed)
     yield from ()
-
-
-@after(loss_is_finite)
-def loss_above_bound(seen: Evidence, config: Config) -> Iterator[Finding]:
-    """The loss stays above its lower bound."""
-    told = seen.probe
-    if told.sign < 0:
-        raise Skip(f"training_step returned {told.functions}")
-    if told.bound is None:
-        raise Skip(f"its lower bound is unknown: {_why_unknown(told)}")
-    lowest = min(told.losses)
-    if not lowest >= told.bound - _TOLERANCE * abs(told.losses[0] - told.bound):
-        yield Finding(
-            message=f"the loss fell to {lowest:.4g}, below {told.bound:.4g}, the least that {told.functions} can be",
-            hint="Look at what the loss function is given: nll_loss takes logarithms, binary_cross_entropy shares.",
-        )
-
-
-def _why_unknown(told: Told) -> str:
-    if told.manual:
-        return "manual optimization is not looked into"
-    if not told.functions:
-        return "none of torch's loss functions that have one was seen on the way to what training_step returned"
-    return f"training_step returned something else than a steady sum of {told.functions}"
 
 
 @after(training_ran)
