@@ -249,6 +249,12 @@ def test_an_exit_code_after_the_measurement_only_warns():
     assert "139" in outcomes["training-ran"].findings[0].message
 
 
+@pytest.mark.parametrize("ended, look", [("cut", "`should_stop`"), ("exception", "an `except` around the fit")])
+def test_an_end_of_its_own_says_where_to_look(ended, look):
+    outcomes = judged(memorize.Evidence(ended=FINE, told=msgspec.structs.replace(SOUND, ended=ended)))
+    assert look in outcomes["training-ran"].findings[0].hint
+
+
 def test_the_budget_warns():
     ended = msgspec.structs.replace(FINE, seconds=301.0)
     outcome = judged(memorize.Evidence(ended=ended, told=SOUND))["within-budget"]

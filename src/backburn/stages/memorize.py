@@ -117,11 +117,11 @@ def training_ran(seen: Evidence, config: Config) -> Iterator[Finding]:
         yield msgspec.structs.replace(found, hint=_DIFFERENT) if inside else found
     elif told is not None and not whole:
         message = f"the training ended itself after {told.steps} of {config.steps} steps"
+        hint = "Look for `should_stop`, or a loader that is empty."
         if told.ended == "exception":
             message = f"the fit raised an exception after {told.steps} steps, and the program hid it"
-        yield Finding(
-            message=message, hint="Look for `should_stop`, or a loader that is empty.", detail=seen.ended.tail
-        )
+            hint = "Look for an `except` around the fit, and let it raise what it caught."
+        yield Finding(message=message, hint=hint, detail=seen.ended.tail)
 
 
 _DIFFERENT = (
@@ -177,7 +177,7 @@ def measured(seen: Evidence) -> tuple[Measured, ...]:
 def candidate(seen: Evidence, config: Config) -> Reference | None:
     """What a reference would be made of, about 1 KB; None where the fit was not seen to its end."""
     told = seen.told
-    if told is None or told.ended in ("cut", "exception", "no-gpu"):
+    if told is None or told.ended in ("cut", "exception", "no-gpu", "late"):
         return None
     alone = msgspec.structs.replace(seen, reference=None, told=msgspec.structs.replace(told, planted=()))
     numbers = {name: value for figures in _FIGURES for name, value in figures(alone).items()}
