@@ -43,7 +43,8 @@ def memorize(
     batches (a DataLoader, a list), `trainer` arguments for the Trainer. `reference` is a report of a healthy run, or a
     file that `backburn bless memorize` wrote. `allow` are checks (`memorize/loss-sign` or `loss-sign`, `*` and `?` as
     in a shell) whose errors become notices; `frozen` patterns of parameters that are frozen on purpose. The batch is
-    trained for `steps` steps at most, fewer where that is enough.
+    trained for `steps` steps at most, fewer where that is enough, and for five minutes: where that was too short,
+    `report.verdict` is unjudged.
 
     Everything is left as it was: parameters, buffers, optimizers, flags, hooks, random numbers, the DataModule; no
     file is written. `report.verdict` is pass, fail or unjudged, `report.cause` the check that is named first.
@@ -117,7 +118,7 @@ def _train(
     from .probes.memorize.inprocess import fit
 
     names = ("steps", "threshold", "running", "floor", "seed", "require_gpu", "rehearsal")
-    settings = {name: getattr(config, name) for name in names} | {"scratch": scratch}
+    settings = {name: getattr(config, name) for name in names} | {"scratch": scratch, "limit": float(config.budget)}
     asked = channel.Asked("memorize", settings, "")
     started = time.perf_counter()
     about: dict[str, Any] = {"command": ("backburn.memorize",), "code": 0}

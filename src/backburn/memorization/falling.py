@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from ..errors import Skip
+from ..errors import Skip, Unjudged
 from ..report import Finding, Level, after
 from .judging import Where, at, suspected
 
@@ -20,7 +20,7 @@ _PROGRESS = 0.1
 _FAR = 30  # times the steps: what is extrapolated to reach its mark by then is slow, not stuck; SGD at 1e-3 takes 10
 _ROOMY = 10  # trainable numbers for each sample, at least: fewer may well be unable to memorize
 _TOLERANCE = 0.01  # of the way from the first loss to the bound: bfloat16 keeps 8 bits
-_MEMORIZED = "memorized"
+_MEMORIZED, _LATE = "memorized", "late"
 
 
 class Origin(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -120,6 +120,8 @@ def loss_falls(seen: Evidence, config: Any) -> Iterator[Finding]:
             raise Skip(f"it starts at its floor: {first:.4g}, where guessing costs {told.constant:.4g} (fine-tuning?)")
     need = floor + config.threshold * (first - floor)
     message = f"the loss fell from {first:.4g} to {best:.4g} in {told.steps} steps; memorizing takes {need:.4g}"
+    if told.ended == _LATE:
+        raise Unjudged(f"{message}, for which there was no time", hint="A smaller batch, model or picture is faster.")
     needed = _needed(told.losses, floor, need)
     if needed <= _FAR * config.steps:
         said = f"{message}: at this rate about {needed:,.0f} steps"

@@ -29,8 +29,8 @@ class Told(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     """What the probe saw. Memory is in bytes.
 
     `ended`: memorized · fallen (by enough for a loss without a known floor) · seen (a loss that says nothing: several
-    optimizers) · verdict (a step showed what is wrong) · futile (it stands still) · steps (all of them) · cut (the fit
-    ended itself) · exception · no-gpu.
+    optimizers) · verdict (a step showed what is wrong) · futile (it stands still) · late (no time was left) · steps
+    (all of them) · cut (the fit ended itself) · exception · no-gpu.
 
     Each look's own record is None where it told nothing; `untold` says why, by the look's name.
     """

@@ -1,5 +1,7 @@
 """Styles of healthy projects: what looks like a defect of a usual training is none here."""
 
+import time
+
 import pytest
 import torch
 from torch import nn
@@ -7,6 +9,9 @@ from torch.nn import functional as F
 from torch.utils.data import TensorDataset
 
 import backburn
+from backburn import api
+from backburn.config import Seconds
+from backburn.stages import memorize
 
 from . import fits as t
 
@@ -145,3 +150,18 @@ def test_a_metric_of_torchmetrics_is_that_of_its_last_call():
 
     (metric,) = t.told(Measured()).after.metrics
     assert metric.value == pytest.approx(metric.right)
+
+
+class Slow(t.Net):
+    def training_step(self, batch, batch_idx):
+        time.sleep(0.02)
+        return super().training_step(batch, batch_idx)
+
+
+def test_a_slow_training_ends_within_its_budget_and_says_so():
+    config = memorize.Config(seed=0, budget=Seconds(0.5))
+    seen = api.gather(Slow(), of(X, Y), config, {})
+    assert seen.told.ended == "late" and 0 < seen.told.steps < 30
+    report = api._report(seen, config, ())
+    assert report.verdict == "unjudged"
+    assert "no time" in next(one.unjudged for one in report.outcomes if one.check == "memorize/loss-falls")

@@ -42,6 +42,7 @@ class Memorizer:
     def __init__(self, asked: channel.Asked) -> None:
         self.asked, self.settings = asked, dict(asked.settings)  # as they are for this Trainer; a second one's differ
         self.eagerly = contextlib.ExitStack()
+        self.limit = float(self.settings.get("limit", math.inf))  # seconds of a fit in the caller's own process
         self._forget()
 
     def _forget(self) -> None:
@@ -150,7 +151,7 @@ class Memorizer:
             self.movement.after_step()
             if not self.movement.unmoved:
                 vars(self)["on_before_optimizer_step"] = None  # Lightning skips what is not callable
-        reason = self._reason_to_stop()
+        reason = self._reason_to_stop() or ("late" if time.perf_counter() - self.started > self.limit else "")
         if reason or self.steps >= int(self.settings["steps"]):
             self.ended = reason or "steps"
             self._look(looks.LAST)
