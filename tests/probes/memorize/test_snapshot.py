@@ -140,3 +140,16 @@ def test_only_what_was_drawn_from_is_put_back():
     numpy.random.rand()
     first.drawn().again()
     assert first.drawn().numpy is None
+
+
+def test_a_large_frozen_model_is_not_copied_and_a_copy_may_lie_in_the_hosts_memory(monkeypatch):
+    monkeypatch.setattr("backburn.probes.memorize.snapshot._LARGE", 10)
+    net = nn.Sequential(nn.Linear(4, 4), nn.Linear(4, 4))
+    net[0].requires_grad_(False)
+    before, held = net[1].weight.detach().clone(), Snapshot(net, host=True)
+    copied = [own for _, own, *_ in held.tensors.values() if own is not None]
+    assert len(copied) == 2 and all(one.device.type == "cpu" for one in copied)
+    with torch.no_grad():
+        net[1].weight.zero_()
+    held.restore()
+    assert net[1].weight.equal(before) and net[1].weight.requires_grad and not net[0].weight.requires_grad

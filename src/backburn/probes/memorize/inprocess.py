@@ -34,7 +34,7 @@ def fit(
     home = package(module)
     lightning = importlib.import_module(home)
     is_datamodule = any(one.__name__ == "LightningDataModule" for one in type(data).__mro__)
-    held: list[Snapshot | Optimizers] = [Optimizers(module), Snapshot(module)]
+    held: list[Snapshot | Optimizers] = [Optimizers(module), Snapshot(module, host=True)]
     held += [Snapshot(data)] if is_datamodule else []
     with numbers_kept(), eagerly(), _interruptible():
         try:

@@ -27,7 +27,7 @@ class Session:
     def __init__(self, trainer: Any, replay: Replay, settings: Mapping[str, Any], numbers: Numbers) -> None:
         self.trainer, self.module, self.replay, self.settings = trainer, trainer.lightning_module, replay, settings
         self.numbers = numbers  # the random numbers that every pass gets, as every step does
-        self.began = Snapshot(self.module)  # before anything moved
+        self.began = Snapshot(self.module, host=True)  # before anything moved
         self.accumulated = int(settings.get("accumulated", 1))  # batches whose gradients the user's Trainer adds up
         self.planned: float = 0  # steps that the user's own Trainer would take; inf where that is not known
         self.schedules: Any = None  # of the learning rate, as they were tried ahead

@@ -10,6 +10,7 @@ import sys
 from collections.abc import Iterator
 from typing import Any
 
+_LARGE = 10**9  # frozen numbers: a language model under LoRA fills half of the GPU, and nothing writes into it
 _CONTAINERS = (dict, list, set, collections.deque)
 
 
@@ -17,18 +18,22 @@ class Snapshot:
     """What `root` and its submodules (of a plain object: it alone) hold now; `restore` makes it so again.
 
     Tensors keep their identity: an optimizer, a tied weight and a view go on seeing them. `parameters=False` leaves
-    their values out, for a pass that cannot change them.
+    their values out, for a pass that cannot change them; more than 10**9 frozen ones are left out anyway. `host`: the
+    copies lie in the host's memory, as a GPU may have no place for a second model.
     """
 
-    def __init__(self, root: Any, *, parameters: bool = True) -> None:
+    def __init__(self, root: Any, *, parameters: bool = True, host: bool = False) -> None:
+        self.parameters, self.host = parameters, host
+        frozen = [one for one in getattr(root, "parameters", tuple)() if not one.requires_grad]
+        self.frozen = sum(one.numel() for one in frozen) <= _LARGE
         self.held: list[tuple[Any, dict[str, Any]]] = []
         self.containers: list[tuple[Any, Any]] = []
-        self.tensors: dict[int, tuple[Any, Any, bool, Any]] = {}
+        self.tensors: dict[int, tuple[Any, Any, bool, Any, Any]] = {}
         for one in root.modules() if hasattr(root, "modules") else [root]:
             self.held.append((one, dict(vars(one))))
-            self._keep(vars(one), parameters)
+            self._keep(vars(one))
 
-    def _keep(self, values: dict[str, Any], parameters: bool) -> None:
+    def _keep(self, values: dict[str, Any]) -> None:
         for name, value in values.items():
             if isinstance(value, _CONTAINERS):
                 self.containers.append((value, value.copy()))
@@ -37,8 +42,14 @@ class Snapshot:
                 inside = [value]
             for one in inside:
                 if _is_tensor(one) and id(one) not in self.tensors:
-                    own = None if name == "_parameters" and not parameters else one.detach().clone()
-                    self.tensors[id(one)] = (one, own, one.requires_grad, one.grad if one.is_leaf else None)
+                    own = None if name == "_parameters" and not self._holds(one) else self._copied(one)
+                    self.tensors[id(one)] = (one, own, one.requires_grad, one.grad if one.is_leaf else None, one.device)
+
+    def _holds(self, parameter: Any) -> bool:
+        return self.parameters and (self.frozen or parameter.requires_grad)
+
+    def _copied(self, tensor: Any) -> Any:
+        return tensor.detach().to("cpu", copy=True) if self.host else tensor.detach().clone()
 
     def restore(self) -> None:
         """Put all of it back. A tensor that moved to another device or shape gets its old values anew."""
@@ -48,9 +59,9 @@ class Snapshot:
         for container, values in self.containers:
             container.clear()
             container.update(values) if isinstance(container, (dict, set)) else container.extend(values)
-        for tensor, own, requires, grad in self.tensors.values():
+        for tensor, own, requires, grad, device in self.tensors.values():
             if own is not None:
-                _put_back(tensor, own)
+                _put_back(tensor, own, device)
             if tensor.is_leaf:
                 tensor.requires_grad_(requires)
                 tensor.grad = grad
@@ -99,11 +110,11 @@ def _own(values: dict[str, Any]) -> dict[str, Any]:
     return {name: one.detach().clone() if _is_tensor(one) else one for name, one in values.items()}
 
 
-def _put_back(tensor: Any, own: Any) -> None:
-    same = (tensor.device, tensor.shape, tensor.dtype) == (own.device, own.shape, own.dtype)
+def _put_back(tensor: Any, own: Any, device: Any) -> None:
+    same = (tensor.device, tensor.shape, tensor.dtype) == (device, own.shape, own.dtype)
     if not same:
-        tensor.data = own
-    elif not tensor.data.equal(own):
+        tensor.data = own.to(device)
+    elif own.device != device or not tensor.data.equal(own):
         tensor.data.copy_(own)
 
 
