@@ -50,6 +50,7 @@ def memorize(
     file is written. `report.verdict` is pass, fail or unjudged, `report.cause` the check that is named first.
     Raises TypeError or ValueError for wrong use only; what the training raises is in the report.
     """
+    module = getattr(module, "_orig_mod", module)  # of torch.compile
     _expect(module, data)
     _expect_arguments(module, trainer, allow, frozen)
     config = stage.Config(steps=steps, seed=seed, frozen=tuple(frozen), running=min(3, max(1, steps - 1)))

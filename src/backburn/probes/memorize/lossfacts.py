@@ -153,7 +153,9 @@ def _of_targets(call: Call, put: Any, wanted: Any) -> dict[str, Any]:
         low, high = reach[made]
         told["unreachable"] = float(((values < low - 0.05) | (values > high + 0.05)).float().mean())
     if call.name in _BINARY:
-        told["no_shares"] = float(((values < -_SUM) | (values > 1 + _SUM)).float().mean())
+        outside = (values < -_SUM) | (values > 1 + _SUM)
+        weight = call.given.get("weight")
+        told["no_shares"] = float((outside if weight is None else outside & (weight != 0)).float().mean())
     return told
 
 

@@ -6,7 +6,7 @@ import contextlib
 from collections.abc import Iterator
 from typing import Any
 
-from . import frames
+from . import frames, lossgraph
 from .session import Session, Untold
 
 # An input below this gives an output without a gradient: exactly, or less than 1e-3 (gelu(-4) has 5e-4, elu(-8) 3e-4).
@@ -53,12 +53,14 @@ def watching(module: Any) -> Iterator[list[Unit]]:
             if func not in known:
                 return func(*args, **(kwargs or {}))
             given = args[0] if args else (kwargs or {}).get("input")
+            margin = lossgraph.source(given) == "Rsub" if hasattr(given, "grad_fn") else False
             with torch.no_grad():
                 off = _off(given, _OFF[known[func]]) if known[func] in _OFF else None
             value = func(*args, **(kwargs or {}))
             if value.requires_grad and value.dim() > 1 and value.numel() >= _NUMBERS:
                 with torch.no_grad():
-                    found.append(_told(Unit(inside[-1], known[func], frames.here()), off, value.detach(), layers))
+                    one = Unit(inside[-1], known[func], frames.here())
+                    found.append(_told(one, off, value.detach(), layers, margin))
             return value
 
     def enter(name: str) -> Any:
@@ -107,9 +109,10 @@ def _off(given: Any, below: float) -> tuple[int, float]:
     return units, dead
 
 
-def _told(unit: Unit, off: tuple[int, float] | None, value: Any, layers: set[str]) -> Unit:
+def _told(unit: Unit, off: tuple[int, float] | None, value: Any, layers: set[str], margin: bool) -> Unit:
     if off is not None:
-        distances = value.shape[0] == value.shape[1] and unit.name not in layers  # of each sample to each, in a loss
+        # Of each sample to each, or a margin less them, in a loss.
+        distances = (value.shape[0] == value.shape[1] or margin) and unit.name not in layers
         unit.units, unit.dead = (0, 0.0) if distances or off[0] < _FEWEST else off
     else:
         low, high = _ENDS[unit.kind]
