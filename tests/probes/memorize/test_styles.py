@@ -30,6 +30,16 @@ class Diffusion(t.Net):
         return F.mse_loss(self(batch[0] + noise), noise)
 
 
+class Adversary(t.Net):
+    """Its zeros and ones are its own, and not the labels that the data set has as well."""
+
+    def training_step(self, batch, batch_idx):
+        scores = self(torch.cat([batch[0], torch.randn_like(batch[0])]))[:, 0]
+        real, drawn = scores.chunk(2)
+        loss = F.binary_cross_entropy_with_logits
+        return loss(real, torch.ones(len(real))) + loss(drawn, torch.zeros(len(real)))
+
+
 class Drawing(t.Net):
     """Draws its own samples; the data set only counts the steps."""
 
@@ -131,6 +141,7 @@ def of(*tensors):
     ("kind", "data"),
     [
         (Diffusion, of(X, torch.zeros(128, dtype=torch.long))),
+        (Adversary, of(X, torch.zeros(128, dtype=torch.long))),
         (Drawing, of(torch.zeros(128, 1))),
         (MonteCarlo, of(X, Y)),
         (Meta, of(X, Y)),

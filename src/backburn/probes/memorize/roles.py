@@ -29,7 +29,10 @@ def _roles(session: Session) -> dict[str, set[str]]:
     found: dict[str, set[str]] = {}
     for path, one in session.tensors(seen.batch).items():
         found[path] = {INPUT for _ in [0] if any(_is_of(one, other) for other in given)}
-        found[path] |= {TARGET for _ in [0] if any(_is_of(one, other) for other in wanted)}
+        is_target = any(_is_of(one, other) for other in wanted)
+        if is_target and bool((one == one.reshape(-1)[0]).all()):  # a GAN's zeros are nobody's labels
+            is_target = _matters(session, path)
+        found[path] |= {TARGET} if is_target else set()
     if not any(INPUT in one for one in found.values()):
         for path, one in session.tensors(seen.batch).items():
             if not found[path] and one.dim() and (one.is_floating_point() or one.dim() > 1) and _matters(session, path):
