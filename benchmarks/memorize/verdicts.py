@@ -74,7 +74,7 @@ def _verdict(item, seed, referred, device):
     found = ours(functools.partial(built, item, seed), seed, reference, device)
     causes = item.mutant.causes if isinstance(item, Pair) else ()
     if "as-reviewed" in causes:  # of what kind, its authors could not know
-        causes = (*causes, "data-are-as-reviewed", "loss-is-as-reviewed", "model-is-as-reviewed")
+        causes = (*causes, "data-are-as-reviewed", "model-is-as-reviewed")
     ranks = [rank for rank, check in enumerate(found.get("said", ()), 1) if check in causes]
     return line | found | {"right": min(ranks, default=0)}
 

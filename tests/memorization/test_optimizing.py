@@ -11,7 +11,7 @@ from .evidence import found, reference, seen
 
 NAN = float("nan")
 ADAM = Stepped(
-    name="Adam", parameters=4, first="a.weight", ratios=(1e-3,) * 8, along=(-0.7,) * 8, shrink=(0.1,) * 8,
+    name="Adam", parameters=4, ratios=(1e-3,) * 8, along=(-0.7,) * 8, shrink=(0.1,) * 8,
     pull=(-0.1,) * 8, decay=(20.0,) * 8, kept=(1.0,) * 8, rates=(1e-3,) * 8, highest=1e-3, windows=8,
     options={"weight_decay": 0.01, "eps": 1e-8, "beta1": 0.9, "beta2": 0.999, "maximize": 0.0},
 )  # fmt: skip

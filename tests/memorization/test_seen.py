@@ -15,11 +15,11 @@ from .evidence import seen
 
 
 def test_it_is_the_same_from_a_file(tmp_path):
-    one = seen(losses=(1.0, math.nan, -0.0, 0.1 + 0.2), planned=math.inf)
+    one = seen(losses=(1.0, math.nan, -0.0, 0.1 + 0.2), constant=math.inf)
     evidence.save(one, tmp_path / "evidence.json")
     again = evidence.load(tmp_path / "evidence.json", Evidence)
     assert evidence.dumps(again) == evidence.dumps(one)
-    assert math.isnan(again.probe.losses[1]) and again.probe.planned == math.inf
+    assert math.isnan(again.probe.losses[1]) and again.probe.constant == math.inf
 
 
 def test_every_look_has_a_field_of_its_name():

@@ -1,8 +1,8 @@
 import lightning.pytorch as pl
 import pytest
-from torch.utils.data import BatchSampler, DataLoader, RandomSampler
+from torch.utils.data import DataLoader
 
-from backburn.probes.loaders import described, fit_alone, sizes
+from backburn.probes.loaders import fit_alone, sizes
 
 from . import trainings as t
 
@@ -34,18 +34,6 @@ def test_a_fit_trains_and_does_nothing_else(given):
     trainer = fitted(t.loader(), val_check_interval=2, accumulate_grad_batches=2, **given)
     assert trainer.global_step == 2 * (given.get("overfit_batches", 4))
     assert not trainer.fit_loop.epoch_loop.val_loop._has_run
-
-
-def test_loaders_are_described():
-    trainer = fitted(t.loader())
-    assert described(trainer) == ["TensorDataset / BatchSampler / RandomSampler"]
-    trainer = fitted(DataLoader(t.FixedStream(), batch_size=2))
-    assert described(trainer)[0].startswith("FixedStream / ") and described(trainer)[0].endswith(" / iterable")
-    trainer = fitted(Replay())
-    assert described(trainer) == ["NoneType / NoneType / NoneType"]
-    data = t.loader().dataset
-    trainer = fitted(DataLoader(data, batch_sampler=BatchSampler(RandomSampler(data), 16, drop_last=False)))
-    assert described(trainer) == ["TensorDataset / BatchSampler / RandomSampler"]
 
 
 @pytest.mark.parametrize(

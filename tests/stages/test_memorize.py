@@ -197,7 +197,7 @@ def test_a_failing_prepare_fails_before_the_training(seen):
 
 SOUND = memorize.Told(
     ended="memorized", steps=5, seconds=0.1, losses=(1.4, 1.0, 0.3, 0.2, 0.1), functions="cross_entropy", sign=1,
-    bound=0.0, constant=1.38, batch_digest="a", loaders=("TensorDataset / BatchSampler / SequentialSampler",),
+    bound=0.0, constant=1.38, batch_digest="a",
     trainable=4, device="cuda:0 NVIDIA H200", peak_memory=2**21,
 )  # fmt: skip
 UNKNOWN = {"bound": None, "sign": 0, "constant": None}

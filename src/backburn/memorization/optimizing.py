@@ -58,7 +58,6 @@ class Stepped(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     name: str = ""
     given: bool = True
     parameters: int = 0
-    first: str = ""
     ratios: tuple[float, ...] = ()
     along: tuple[float, ...] = ()
     shrink: tuple[float, ...] = ()
@@ -92,13 +91,12 @@ class Stepped(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
 
 
 class Schedule(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A schedule tried ahead for `tried` of its own steps, of which the training plans `planned`, one in `every`
-    batches (`by_epoch`: once in an epoch). From its step `low` on, to the end of the try, the rate is below 1 % of
+    """A schedule tried ahead for `tried` of its own steps, of which the training plans `planned` (`by_epoch`: one
+    in an epoch). From its step `low` on, to the end of the try, the rate is below 1 % of
     `highest`; None: never.
     """
 
     name: str = ""
-    every: float = 1.0
     by_epoch: bool = False
     planned: float = math.inf
     tried: int = 0

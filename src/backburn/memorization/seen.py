@@ -39,15 +39,12 @@ class Told(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     steps: int = 0
     seconds: float = 0.0
     losses: tuple[float, ...] = ()
-    source: str = "training_step"
     functions: str = ""
     sign: int = 0
     bound: float | None = None
     constant: float | None = None
     batch_digest: str = ""
     written: str = ""
-    loaders: tuple[str, ...] = ()
-    planned: float = 0.0
     optimizers: int = 1
     manual: bool = False
     trainable: int = 0

@@ -1,4 +1,4 @@
-"""Leave all but the training out of a fit, and say in words what its loaders draw from, and from how much."""
+"""Leave all but the training out of a fit, and say from how much its loaders draw."""
 
 from __future__ import annotations
 
@@ -18,19 +18,6 @@ def fit_alone(trainer: Any) -> None:
 def _flattened(loop: Any) -> list[Any]:
     combined = getattr(loop, "_combined_loader", None)
     return list(combined.flattened) if combined is not None else []
-
-
-def described(trainer: Any) -> list[str]:
-    """What each loader draws from, in words: the dataset's class and the sampler's."""
-    found = []
-    for loader in _flattened(trainer.fit_loop):
-        batches = getattr(loader, "batch_sampler", None)
-        # What batches are drawn by is the batch_sampler's own: of one that is given, the loader's stays sequential.
-        sampler = getattr(batches, "sampler", getattr(loader, "sampler", None))
-        names = [type(one).__name__ for one in (getattr(loader, "dataset", None), batches, sampler)]
-        kinds = {one.__name__ for one in type(getattr(loader, "dataset", None)).__mro__}
-        found.append(" / ".join(names) + (" / iterable" if "IterableDataset" in kinds else ""))
-    return found
 
 
 def sizes(trainer: Any) -> dict[str, str]:

@@ -88,7 +88,6 @@ def _told(scheduler: Any, every: float, rates: list[float], planned: float) -> d
         low -= 1
     return {
         "name": type(scheduler).__name__,
-        "every": every,
         "planned": planned / max(every, 1.0) if every < math.inf else math.inf,
         "tried": len(rates),
         "highest": rates[highest],

@@ -13,7 +13,7 @@ from typing import Any
 from .. import channel, machine
 from ..batches import digest, leaves, size
 from ..floor import Relation, recorder
-from ..loaders import described, fit_alone
+from ..loaders import fit_alone
 from ..losses import returned
 from ..movement import Movement
 from ..schedules import Schedules
@@ -47,7 +47,6 @@ class Memorizer:
 
     def _forget(self) -> None:
         self.losses: list[float] = []
-        self.source = "training_step"
         self.replay: Any = None
         self.session: Session | None = None
         self.looked: dict[str, Any] = {}
@@ -56,7 +55,6 @@ class Memorizer:
         self.looks = _LOOKS
         self.movement: Movement | None = None
         self.schedules: Schedules | None = None
-        self.loaders: list[str] = []
         self.planned: float = math.inf
         self.ended = ""
         self.started = self.seconds = 0.0
@@ -95,7 +93,6 @@ class Memorizer:
         self.rivals = len(trainer.optimizers) > 1  # one's loss may rise because another's falls
         self.movement = Movement(pl_module)
         self.schedules = Schedules(trainer, steps)
-        self.loaders = described(trainer)
         self.replay = loop._data_fetcher = Replay(trainer, loop._data_fetcher, steps)
         loop.max_batches, loop.max_epochs, loop.min_epochs = steps, 1, None
         # It counts what optimizers do, several in a step of a GAN. Schedules were made by now, and read it before.
@@ -140,8 +137,8 @@ class Memorizer:
             self.drawn = self.numbers.drawn()
         self.steps += 1
         loss = returned(outputs)
-        if loss is None and (loss := self._logged()) is not None:
-            self.source = " + ".join(sorted(self.logged))
+        if loss is None:
+            loss = self._logged()
         if loss is not None:
             self.losses.append(float(loss))
         if self.watched is not None and self.watched.after(self.steps):
@@ -319,7 +316,6 @@ class Memorizer:
         record |= {"steps": self.steps, "seconds": self.seconds, "optimizers": len(trainer.optimizers)}
         record["elements"] = sum(one.numel() for one in pl_module.parameters() if one.requires_grad)
         record["manual"] = not pl_module.automatic_optimization
-        record |= {"loaders": self.loaders, "planned": self.planned}
         if self.replay is not None and self.replay.kept is not None:
             record |= {"batch_digest": digest(leaves(self.replay.kept)), "written": self.replay.written}
         if self.movement is not None:
@@ -331,7 +327,6 @@ class Memorizer:
         known = self.relation
         return {
             "losses": self.losses,
-            "source": self.source,
             "functions": seen.names if seen else "",
             "sign": known.sign if known else 0,
             "bound": known.floor if known else None,

@@ -243,7 +243,6 @@ class Optimizer:
             "name": self.name,
             "given": given,
             "parameters": len(self.held),
-            "first": self.names[0],
             "ratios": self.ratios,
             "along": self.along,
             "shrink": self.shrink,
