@@ -12,11 +12,13 @@ import msgspec
 
 from ..errors import Skip, Unjudged
 from ..report import Finding, Level, after
+from .dependence import LEAK
 from .judging import meant, suspected
 
 if TYPE_CHECKING:
     from .seen import Evidence
 
+_ALIGNED = ("alignment", "alignment: by the model")  # figures of a reference
 _LOOKS = "classes"  # the key in a reference's settings of what the samples of each class look like
 _FEW = 8  # samples: of fewer, two classes may well be missing (research, section 4, row 1)
 _SAME = 0.5  # share of different samples at most where something repeats them (row 1)
@@ -97,7 +99,8 @@ class Again(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
 class Alignment(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A permutation test: do similar inputs have similar labels? `p` is None where it cannot be asked, `clear` how many
     standard deviations of the permuted the labels lie above them, `classes` what the samples of each look like,
-    `common` the share of the label that most of the samples have.
+    `common` the share of the label that most of the samples have. `by_model`: inputs are what the untrained model makes
+    of them.
     """
 
     samples: int = 0
@@ -105,6 +108,7 @@ class Alignment(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     clear: float = 0.0
     common: float = 1.0
     classes: dict[str, tuple[float, ...]] = {}
+    by_model: bool = False
 
 
 class Batch(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -162,6 +166,8 @@ def batch_is_whole(seen: Evidence, config: Any) -> Iterator[Finding]:
     """Inputs and targets have a row for each sample of the batch."""
     told = seen.look("batch", Batch)
     rows = {one.path: one.shape[0] for one in told.leaves if one.shape and set(one.roles) & {"input", "target"}}
+    if any(count > told.asked for count in rows.values()):
+        raise Skip("samples are packed: nodes, edges, points")
     # A list of samples (detection) has a tensor for each: `batch[0][7]`, which is no batch itself.
     alike = collections.Counter(map(_any_index, rows))
     short = {path: count for path, count in rows.items() if count < told.asked and alike[_any_index(path)] < told.asked}
@@ -187,7 +193,7 @@ def inputs_vary(seen: Evidence, config: Any) -> Iterator[Finding]:
         hint = "A normalisation by 0 or infinity, an index that is not used (`data[0]`), a wrong column?"
         finding = Finding(message=f"{one.path} {what}: {told.rows} samples, one input", hint=hint)
         # One of several may be constant on purpose: a mask, a time, a condition.
-        yield from [finding] if len(flat) == len(found) else suspected([finding], inputs_vary, seen.reference)
+        yield from [finding] if len(flat) == len(told.inputs) else suspected([finding], inputs_vary, seen.reference)
 
 
 @after(inputs_vary)
@@ -196,7 +202,7 @@ def samples_differ(seen: Evidence, config: Any) -> Iterator[Finding]:
     told = seen.look("batch", Batch)
     for one in _some(told.inputs):
         # Few possible inputs repeat by themselves: bits, short ids. As many columns as samples do not.
-        roomy = one.is_float and not one.whole
+        roomy = one.is_float and not one.whole and one.shape[0] == told.rows
         if roomy and told.rows >= _FEW and 0 < one.distinct <= _SAME * told.rows:
             message = f"{one.path}: {one.distinct} different samples in a batch of {told.rows}"
             hint = "Does __getitem__ use its index? Does a sampler, or an augmentation, repeat samples on purpose?"
@@ -294,7 +300,9 @@ def labels_match_inputs(seen: Evidence, config: Any) -> Iterator[Finding]:
     told = seen.look("batch", Batch).alignment
     if told is None or told.p is None:
         raise Skip("it cannot be asked: not one target for each sample of a data set with a length")
-    before = _number(seen, "alignment")
+    if told.by_model and _is_mixed(seen):
+        raise Skip("what the model makes of a sample follows from others (samples-are-independent)")
+    before = _number(seen, _ALIGNED[told.by_model])
     if before is not None and before >= _CLEAR and told.clear < _GONE:
         message = (
             f"labels do not belong to their inputs: similar inputs have similar labels no more often than by chance"
@@ -305,6 +313,12 @@ def labels_match_inputs(seen: Evidence, config: Any) -> Iterator[Finding]:
         message = f"similar inputs have similar labels no more often than by chance (p = {told.p:.2f})"
         hint = "Raw inputs may well not show it; where they should, check that labels and inputs are joined rightly."
         yield Finding(message=message, level=Level.NOTICE, hint=hint)
+
+
+def _is_mixed(seen: Evidence) -> bool:
+    """Whether, in the model, a sample's place has something of others."""
+    leak = seen.probe.dependence.leak if seen.probe.dependence else None
+    return bool(leak and not leak.far <= LEAK) or bool(seen.probe.pairing and seen.probe.pairing.unpaired)
 
 
 def _classes(seen: Evidence) -> dict[str, tuple[float, ...]]:
@@ -383,7 +397,7 @@ def figures(seen: Evidence) -> dict[str, float]:
     """What a reference notes in numbers."""
     told = seen.probe.batch
     asked = told is not None and told.alignment is not None and told.alignment.p is not None
-    return {"alignment": told.alignment.clear} if asked and told and told.alignment else {}
+    return {_ALIGNED[told.alignment.by_model]: told.alignment.clear} if asked and told and told.alignment else {}
 
 
 def _spelled(one: Leaf) -> str:

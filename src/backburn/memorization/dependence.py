@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 # Of an output's spread. The research (section 4, row 11) says 1e-3; rows of one batch are computed apart to the bit in
 # eval mode (0 in all programs of the benchmark), and a softmax over a batch moved others by 7e-4.
-_LEAK = 1e-4
+LEAK = 1e-4
 _AHEAD = 1e-5  # of an output's spread (research, likewise)
 _PADDING = 1e-3  # a mean over another number of positions rounds differently
 _BENT = 1e-4  # research, section 4, row 12
@@ -106,7 +106,7 @@ def _part(seen: Evidence, name: str) -> tuple[Dependence, Any]:
 def samples_are_independent(seen: Evidence, config: Any) -> Iterator[Finding]:
     """What the model says of one sample does not follow from other samples in the batch."""
     told, one = _part(seen, "leak")
-    if not one.far <= _LEAK:
+    if not one.far <= LEAK:
         what = f"what {one.output} is given" if one.where[0] else f"what {one.output} returns"
         message = (
             f"other inputs of one sample move {what} for other samples, in eval mode, by {one.far:.2g} of its spread"

@@ -6,15 +6,20 @@ contrastive loss or a tied embedding speaks up once, and never again.
 
 from __future__ import annotations
 
+import functools
+import hashlib
 import os
-from collections.abc import Iterable, Sequence
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
 
 import msgspec
 
 from ..references import Reference
 from ..report import Check, Finding, Level, name_of
 
-FOUND = "found"  # the key in a reference's settings
+FOUND = "found"  # the key in a reference's settings: checks that found something, however loud
+ERRORS = "errors"  # likewise: the errors themselves, as `trace` spells them
 _MEANT = "If it was meant: `backburn bless memorize`."
 _ACCEPTS = ("backburn.allow", "backburn bless", "On purpose?")
 _NAMED = 5  # parameters named in a finding; the rest are counted
@@ -32,6 +37,26 @@ def suspected(found: Iterable[Finding], check: Check, reference: Reference | Non
         return (msgspec.structs.replace(one, level=Level.NOTICE) for one in found)
     new = f"new against the reference of {reference.commit[:7] or 'the healthy run'}"
     return (msgspec.structs.replace(meant(one), level=Level.ERROR, message=f"{one.message} ({new})") for one in found)
+
+
+def reviewed(check: Check) -> Check:
+    """The check, with an error as a notice where the very same one was there when the training was reviewed."""
+
+    @functools.wraps(check)
+    def judged(seen: Any, config: Any) -> Iterator[Finding]:
+        known = seen.reference.settings.get(ERRORS, "").split() if seen.reference else ()
+        for one in check(seen, config):
+            if one.level is Level.ERROR and trace(check, one) in known:
+                one = msgspec.structs.replace(one, level=Level.NOTICE, message=f"{one.message} (as reviewed)")
+            yield one
+
+    return judged
+
+
+def trace(check: Check, finding: Finding) -> str:
+    """What tells an error from others of its check, whatever its numbers: `inputs-vary:3f0c91aa`."""
+    words = re.sub(r"[-+]?\d[\d.,]*(e[-+]?\d+)?|\b(nan|inf)\b", "#", finding.message)
+    return f"{name_of(check)}:{hashlib.blake2b(words.encode(), digest_size=4).hexdigest()}"
 
 
 def meant(finding: Finding) -> Finding:

@@ -111,8 +111,8 @@ class Pairing(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
 class LossCalls(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The loss of the first pass. `sign`: -1 where all of it is calls with a negative factor (`functions` spells them).
     `squeezed`: what a log_softmax got logits from; `spread`: a hand-written difference that broadcast; `size`: samples
-    in the batch; `underflows`: what a logarithm is taken of as it is; `largest`: the largest absolute value that
-    went into the model.
+    in the batch; `missing`: labels that are NaN, and learned from; `underflows`: what a logarithm is taken of as it is;
+    `largest`: the largest absolute value that went into the model.
     """
 
     calls: tuple[Call, ...] = ()
@@ -125,6 +125,7 @@ class LossCalls(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     squeezed: str = ""
     underflows: str = ""
     spread: str = ""
+    missing: int = 0
     tied: bool = False
     largest: float = 0.0
     step: Where = ("", 0)
@@ -286,8 +287,15 @@ def loss_has_classes(seen: Evidence, config: Any) -> Iterator[Finding]:
 
 def loss_counts_targets(seen: Evidence, config: Any) -> Iterator[Finding]:
     """The loss counts its targets: ignore_index and weights leave out no more than a part."""
+    told = told_loss(seen)
+    if told.missing:
+        message = (
+            f"the loss learns from {told.missing} targets that are missing: NaN in the batch, something else later"
+        )
+        finding = at(Finding(message=message, hint=_MISSING), told.step)
+        yield from suspected([finding], loss_counts_targets, seen.reference)
     calls = [one for one in used_calls(seen) if one.counted is not None and one.targets]
-    if not calls:
+    if not calls and not told.missing:
         raise Skip("no loss with targets that can be ignored")
     for one in calls:
         counted = one.counted or 0
@@ -302,6 +310,9 @@ def loss_counts_targets(seen: Evidence, config: Any) -> Iterator[Finding]:
             yield finding
         else:
             yield from suspected([finding], loss_counts_targets, seen.reference)
+
+
+_MISSING = "Take the mask before nan_to_num or fillna, and leave out what it names."
 
 
 def loss_fits_targets(seen: Evidence, config: Any) -> Iterator[Finding]:

@@ -11,7 +11,7 @@ import msgspec
 from ..errors import Skip
 from ..report import Check, Finding, Level, after
 from . import lossterms
-from .judging import at, listed, suspected
+from .judging import at, listed, meant, suspected
 from .parameters import parameters_are_optimized
 
 if TYPE_CHECKING:
@@ -39,6 +39,7 @@ _SHRINKING = (
     0.7  # cosine between a step and the way to 0; L2 that dominates gives 0.8 (Adam) to 1, sound steps 0 +- 0.2
 )
 _MORE = 0.02  # of the weights, more than when it was reviewed
+_SCHEDULES = "schedules"  # the key in a reference's settings: `OneCycleLR=step`
 _DEAD = 0.9  # of the weights get no gradient: more than a mixture that sends all to one of eight experts leaves out
 
 
@@ -92,8 +93,8 @@ class Stepped(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
 
 class Schedule(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A schedule tried ahead for `tried` of its own steps, of which the training plans `planned` (`by_epoch`: one
-    in an epoch). From its step `low` on, to the end of the try, the rate is below 1 % of
-    `highest`; None: never.
+    in an epoch). `peak` is its step of the highest rate, where that is more than twice the first. From its step `low`
+    on, to the end of the try, the rate is below 1 % of `highest`; None: never.
     """
 
     name: str = ""
@@ -101,6 +102,7 @@ class Schedule(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     planned: float = math.inf
     tried: int = 0
     highest: float = 0.0
+    peak: int = 0
     low: int | None = None
 
 
@@ -274,6 +276,11 @@ def learning_rate_holds(seen: Evidence, config: Any) -> Iterator[Finding]:
         elif one.low is not None and one.low <= within:
             message = f"{one.name} brings the learning rate below 1 % of its highest at its step {one.low}{plan}"
             yield _in_setup(Finding(message=message, hint=_COLLAPSES), seen)
+        elif one.peak > one.planned:
+            message = f"{one.name} warms up for {one.peak} of its steps, and the training has {one.planned:.0f} of them"
+            finding = _in_setup(Finding(message=message, hint=_WARMS), seen)
+            yield from suspected([finding], learning_rate_holds, seen.reference)
+    yield from _otherwise_stepped(seen)
     for group in steps.optimizers:
         if group.steps >= _FEW and not any(group.rates) and not any(not one.highest > 0 for one in steps.schedules):
             message = f"the learning rate of {group.name} is 0 in all of its {group.steps} first steps"
@@ -283,6 +290,24 @@ def learning_rate_holds(seen: Evidence, config: Any) -> Iterator[Finding]:
             yield _in_setup(Finding(message=f"{message} in {group.steps} steps", hint=_COLLAPSES), seen)
 
 
+def _otherwise_stepped(seen: Evidence) -> Iterator[Finding]:
+    """A schedule that was stepped at each batch when it was reviewed, and is at each epoch now, or the reverse."""
+    before = seen.reference.settings.get(_SCHEDULES, "").split() if seen.reference else []
+    for one in _seen(seen).schedules:
+        others = [other for other in before if other.partition("=")[0] == one.name]
+        if others and _stepped(one) not in others:
+            was = others[0].partition("=")[2]
+            message = (
+                f"{one.name} is stepped by {_stepped(one).partition('=')[2]}, and was by {was} when it was reviewed"
+            )
+            yield _in_setup(meant(Finding(message=message, hint=_WARMS)), seen)
+
+
+def _stepped(one: Schedule) -> str:
+    return f"{one.name}={'epoch' if one.by_epoch else 'step'}"
+
+
+_WARMS = 'Is a schedule of steps stepped once an epoch? {"scheduler": …, "interval": "step"} steps it at each batch.'
 _COLLAPSES = 'Is a schedule of epochs stepped at each batch? {"scheduler": …, "interval": "epoch"} steps it by epoch.'
 
 
@@ -330,6 +355,8 @@ def kept(seen: Evidence) -> dict[str, str]:
     steps = told_steps(seen)
     sizes = [f"{one.name}={one.ratio:.2g}" for one in steps.optimizers if one.ratio > 0] if steps else []
     noted = {"zero-gradients": f"{seen.probe.zero_share:.3f}"}
+    stepped = [_stepped(one) for one in steps.schedules] if steps else []
+    noted |= {_SCHEDULES: " ".join(stepped)} if stepped else {}
     return noted | ({"updates": " ".join(sizes)} if sizes else {})
 
 

@@ -72,11 +72,25 @@ def leaves(value: Any, path: str = "batch", depth: int = 0) -> Iterator[Leaf]:
     elif isinstance(value, (list, tuple)):
         for index, one in enumerate(value):
             yield from leaves(one, f"{path}[{index}]", depth + 1)
-    elif hasattr(value, "__dict__") and not isinstance(value, type) and not callable(value):
-        for key, one in vars(value).items():
+    elif (held := _attributes(value)) is not None:
+        for key, one in held.items():
             yield from leaves(one, f"{path}.{key}", depth + 1)
     else:
         yield path, value
+
+
+def _attributes(value: Any) -> dict[str, Any] | None:
+    """What an object holds, by `__dict__` or `__slots__`; None where it shows nothing, or is a class or a function."""
+    slots = [name for one in type(value).__mro__ for name in _slots(one)]
+    if isinstance(value, type) or callable(value) or not (slots or hasattr(value, "__dict__")):
+        return None
+    return {name: getattr(value, name) for name in slots if hasattr(value, name)} | dict(getattr(value, "__dict__", {}))
+
+
+def _slots(one: type) -> tuple[str, ...]:
+    named = vars(one).get("__slots__", ()) if one.__module__ not in ("builtins", "datetime", "decimal") else ()
+    given = (named,) if isinstance(named, str) else tuple(named)
+    return tuple(name for name in given if name not in ("__dict__", "__weakref__") and not name.startswith("__"))
 
 
 def _is_tensor(value: Any) -> bool:

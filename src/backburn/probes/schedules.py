@@ -91,6 +91,7 @@ def _told(scheduler: Any, every: float, rates: list[float], planned: float) -> d
         "planned": planned / max(every, 1.0) if every < math.inf else math.inf,
         "tried": len(rates),
         "highest": rates[highest],
+        "peak": highest if rates[highest] > 2 * rates[0] else 0,
         "low": low if low < len(rates) else None,
     }
 

@@ -7,6 +7,7 @@ training takes hours to show the same. Each training's own command runs, held to
 
 from __future__ import annotations
 
+import contextlib
 import math
 from collections.abc import Iterator
 from pathlib import Path
@@ -33,7 +34,7 @@ from ..memorization import (
     units,
 )
 from ..memorization.falling import loss_above_bound, loss_falls, loss_is_finite
-from ..memorization.judging import FOUND
+from ..memorization.judging import ERRORS, FOUND, reviewed, trace
 from ..memorization.seen import Evidence as Evidence
 from ..memorization.seen import Told
 from ..references import Machine, Reference
@@ -187,8 +188,7 @@ def candidate(seen: Evidence, config: Config) -> Reference | None:
         machine=Machine(hardware=_HARDWARE),
         seeds=(config.seed,),
         figures={name: (value,) for name, value in numbers.items() if math.isfinite(value)},
-        settings={FOUND: " ".join(_found(alone, config))}
-        | {name: text for kept in _KEPT for name, text in kept(alone).items()},
+        settings=_found(alone, config) | {name: text for kept in _KEPT for name, text in kept(alone).items()},
     )
 
 
@@ -202,17 +202,19 @@ _KEPT = (
     optimizing.kept,
     forward.kept,
     dependence.kept,
+    afterwards.kept,
 )
 
 
-def _found(seen: Evidence, config: Config) -> Iterator[str]:
-    """The checks that find something, however loud."""
+def _found(seen: Evidence, config: Config) -> dict[str, str]:
+    """The checks that find something, however loud, and what tells their errors from others."""
+    found, errors = [], []
     for check in CHECKS:
-        try:
-            if any(True for _ in check(seen, config)):
-                yield name_of(check)
-        except (Skip, Unjudged):
-            continue
+        with contextlib.suppress(Skip, Unjudged):
+            findings = list(check(seen, config))
+            found += [name_of(check)] if findings else []
+            errors += [trace(check, one) for one in findings if one.level is Level.ERROR]
+    return {FOUND: " ".join(found)} | ({ERRORS: " ".join(errors)} if errors else {})
 
 
 def unfit(one: Reference, config: Config) -> Iterator[str]:
@@ -225,25 +227,28 @@ CHECKS: tuple[Check, ...] = (
     training_ran,
     *map(
         after(training_ran),
-        (
-            on_gpu,
-            *batch.CHECKS,
-            *modes.CHECKS,
-            *losscalls.CHECKS,
-            *lossterms.CHECKS,
-            *parameters.CHECKS,
-            *forward.CHECKS[:1],  # what forward writes over, no step can show
-            loss_is_finite,
-            loss_above_bound,
-            *optimizing.CHECKS,
-            *units.CHECKS,
-            *forward.CHECKS[1:],
-            *dependence.CHECKS,
-            *census.CHECKS,
-            *map(after(loss_is_finite), (loss_falls, *afterwards.CHECKS)),
-            lossterms.as_reviewed,
-            within_budget,
-            proof,
+        map(
+            reviewed,
+            (
+                on_gpu,
+                *batch.CHECKS,
+                *modes.CHECKS,
+                *losscalls.CHECKS,
+                *lossterms.CHECKS,
+                *parameters.CHECKS,
+                *forward.CHECKS[:1],  # what forward writes over, no step can show
+                loss_is_finite,
+                loss_above_bound,
+                *optimizing.CHECKS,
+                *units.CHECKS,
+                *forward.CHECKS[1:],
+                *dependence.CHECKS,
+                *census.CHECKS,
+                *map(after(loss_is_finite), (loss_falls, *afterwards.CHECKS)),
+                lossterms.as_reviewed,
+                within_budget,
+                proof,
+            ),
         ),
     ),
 )

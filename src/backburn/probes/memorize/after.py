@@ -6,6 +6,7 @@ import contextlib
 import re
 from typing import Any
 
+from .lossfacts import BINARY, BY_CLASS
 from .passes import Pass
 from .session import Session, Untold
 from .snapshot import Snapshot
@@ -17,7 +18,13 @@ _ELEMENTS = 200_000_000  # of a model whose copy is not worth the memory
 def look(session: Session) -> dict[str, Any]:
     """Plain data, as `backburn.memorization.afterwards.After` says."""
     told: dict[str, Any] = {}
-    for name, take in (("metrics", _metrics), ("checkpoint", _checkpoint), ("accumulation", _accumulation)):
+    for name, take in (
+        ("metrics", _metrics),
+        ("logged", _logged),
+        ("validated", _validated),
+        ("checkpoint", _checkpoint),
+        ("accumulation", _accumulation),
+    ):
         try:
             told[name] = take(session)
         except Untold as reason:
@@ -55,14 +62,39 @@ def _has(module: Any, hook: str) -> bool:
     return getattr(type(module), hook, None) is not getattr(base, hook, None)
 
 
+def _logged(session: Session) -> dict[str, float]:
+    """`validation_step/val_acc` -> value, of each metric that counts what is right, on the memorized batch."""
+    found: dict[str, float] = {}
+    for hook in ("training_step", "validation_step"):
+        if _has(session.module, hook):
+            done = session.run() if hook == "training_step" else session.evaluate(hook)
+            numbers = {name: _number(value) for name, value in done.logged.items() if _METRIC.search(name)}
+            found |= {f"{hook}/{name}": value for name, value in numbers.items() if value is not None}
+    return found
+
+
+def _validated(session: Session) -> list[float]:
+    """The loss of validation_step on this batch, and that of training_step in eval mode."""
+    if not _has(session.module, "validation_step"):
+        raise Untold("there is no validation_step")
+    done, trained = session.evaluate("validation_step"), session.run(evaluation=True)
+    losses = [_number(value) for name, value in done.logged.items() if "loss" in name.lower()]
+    losses = [done.value] if done.value is not None else losses
+    if len(losses) != 1 or losses[0] is None or trained.value is None:
+        raise Untold("validation_step tells no loss, or several")
+    return [losses[0], trained.value]
+
+
 def _right(done: Pass) -> dict[str, float] | None:
     """The share of right predictions, over samples and as the mean over classes, by the one cross entropy of class
-    numbers that was called; None for others.
+    numbers, or of yes and no, that was called; None for others.
     """
-    calls = [one for one in done.calls if one.name in ("cross_entropy", "nll_loss") and one.given]
+    calls = [one for one in done.calls if one.name in (*BY_CLASS, *BINARY) and one.given]
     if len(calls) != 1:
         return None
     scores, target = calls[0].given["input"], calls[0].given["target"]
+    if calls[0].name in BINARY:
+        return _right_of_two(calls[0].name, scores, target)
     if target.is_floating_point():
         return None
     counted = target != calls[0].given["ignore_index"]
@@ -71,6 +103,16 @@ def _right(done: Pass) -> dict[str, float] | None:
         return None
     shares = [float(hits[classes == one].mean()) for one in classes.unique()]
     return {"right": float(hits.mean()), "by_class": sum(shares) / len(shares)}
+
+
+def _right_of_two(name: str, scores: Any, target: Any) -> dict[str, float] | None:
+    if scores.shape != target.shape or not bool(((target == 0) | (target == 1)).all()):
+        return None
+    wanted = target > 0.5
+    hits = ((scores > (0.0 if name.endswith("logits") else 0.5)) == wanted).float()
+    shares = [float(hits[wanted == one].mean()) for one in wanted.unique()]
+    exact = float(hits.reshape(len(hits), -1).amin(dim=1).mean())  # all labels of a sample
+    return {"right": float(hits.mean()), "by_class": min(exact, sum(shares) / len(shares))}
 
 
 def _number(value: Any) -> float | None:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import contextlib
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from ..batches import leaves
+from .datasets import collated, loader_of, recollected
 from .roles import INPUT, TARGET, roles
 from .session import Session, Untold, is_plain
 from .snapshot import numbers_kept
@@ -29,14 +29,13 @@ def look(session: Session) -> dict[str, Any]:
         raise Untold("the batch holds no tensor")
     known = _roles(session)
     rows = session.size
-    told: dict[str, Any] = {"rows": rows, "asked": _asked(session)}
+    told: dict[str, Any] = {"rows": rows, "asked": session.asked}
     told["leaves"] = [_leaf(path, one, rows, known.get(path, set())) for path, one in tensors.items()]
     told["leaks"] = _leaks(tensors, known, rows)
-    loader = _loader(session)
+    loader = loader_of(session)
     if loader is not None:
-        # A second look into a data set must not be seen by the data set: its own counters and generators are put back.
-        with numbers_kept(), _dataset_kept(loader):
-            told |= _refetched(loader, known)
+        with numbers_kept(), recollected(loader):
+            told |= _refetched(session, loader, known)
     return told
 
 
@@ -45,43 +44,6 @@ def _roles(session: Session) -> dict[str, set[str]]:
         return roles(session)
     except Exception:  # a training_step that fails on this very batch: its parts can still be looked at
         return {}
-
-
-def _loader(session: Session) -> Any:
-    """The one DataLoader that the batch came from; None for several, or another iterable."""
-    from torch.utils.data import DataLoader
-
-    combined = getattr(session.trainer.fit_loop, "_combined_loader", None)
-    flat = list(combined.flattened) if combined is not None else []
-    return flat[0] if len(flat) == 1 and isinstance(flat[0], DataLoader) else None
-
-
-def _asked(session: Session) -> int:
-    """Samples that the loader was asked for in a batch; 0 where it does not say."""
-    loader = _loader(session)
-    asked = getattr(loader, "batch_size", None) or getattr(getattr(loader, "batch_sampler", None), "batch_size", None)
-    with contextlib.suppress(Exception):
-        if isinstance(asked, int) and len(loader.dataset) < asked:
-            return len(loader.dataset)
-    return asked if isinstance(asked, int) else 0
-
-
-@contextlib.contextmanager
-def _dataset_kept(loader: Any) -> Iterator[None]:
-    held = []
-    for one in (loader.dataset, getattr(loader, "sampler", None), getattr(loader, "batch_sampler", None)):
-        if hasattr(one, "__dict__"):
-            # Only what it says of itself: tensors of a data set may be gigabytes.
-            held.append((one, {key: value for key, value in vars(one).items() if not hasattr(value, "detach")}))
-    generator: Any = getattr(loader, "generator", None)
-    state = generator.get_state() if generator is not None else None
-    try:
-        yield
-    finally:
-        for one, values in held:
-            vars(one).update(values)
-        if state is not None:
-            generator.set_state(state)
 
 
 # One tensor
@@ -142,10 +104,8 @@ def _correlations(columns: Any, target: Any) -> Any:
 # The same samples again
 
 
-def _refetched(loader: Any, known: dict[str, set[str]]) -> dict[str, Any]:
-    from torch.utils.data import IterableDataset
-
-    if isinstance(loader.dataset, IterableDataset) or loader.batch_sampler is None:
+def _refetched(session: Session, loader: Any, known: dict[str, set[str]]) -> dict[str, Any]:
+    if loader.batch_sampler is None:
         return {}
     try:
         indices = list(next(iter(loader.batch_sampler)))
@@ -159,24 +119,13 @@ def _refetched(loader: Any, known: dict[str, set[str]]) -> dict[str, Any]:
     told: dict[str, Any] = {"again": _compared(one, other, known, len(indices))}
     drifts = [path for path in one.keys() & same.keys() if not _equal(one[path], same[path])]
     told["drifts"] = sorted(drifts)
-    told["alignment"] = _alignment(loader, known)
+    told["alignment"] = _alignment(session, loader, known)
     return told
 
 
 def _fetched(loader: Any, indices: Sequence[Any], seed: int) -> dict[str, Any]:
     """Path -> tensor of these samples, collated as ever, with the random numbers of `seed`."""
-    import random
-    import sys
-
-    from torch.utils.data._utils.fetch import _MapDatasetFetcher
-
-    random.seed(seed)
-    _torch().manual_seed(seed)
-    if "numpy" in sys.modules:
-        sys.modules["numpy"].random.seed(seed)
-    fetcher: Any = _MapDatasetFetcher(loader.dataset, True, loader.collate_fn, False)
-    batch = fetcher.fetch(list(indices))
-    return {path: value for path, value in leaves(batch) if is_plain(value)}
+    return {path: value for path, value in leaves(collated(loader, indices, seed)) if is_plain(value)}
 
 
 def _compared(one: dict[str, Any], other: dict[str, Any], known: dict[str, set[str]], rows: int) -> dict[str, Any]:
@@ -224,11 +173,12 @@ def _likeness(a: Any, b: Any) -> tuple[float, float]:
     return float(likeness.diagonal().mean()), float(nearest.double().mean())
 
 
-def _alignment(loader: Any, known: dict[str, set[str]]) -> dict[str, Any]:
+def _alignment(session: Session, loader: Any, known: dict[str, set[str]]) -> dict[str, Any]:
     """Whether similar inputs have similar labels: p of a permutation test on <K, YY'>, over more than a batch.
 
     K is the centred cosine kernel of the inputs (token ids: of how often each occurs), Y the centred one-hot labels or
-    the standardised targets. Research, section 4, row 13.
+    the standardised targets. Research, section 4, row 13. Where inputs have no row for each sample (graphs, ragged
+    text), it is that of what the model makes of them before it is trained.
     """
     torch = _torch()
     count = min(len(loader.dataset), _SAMPLES)
@@ -242,12 +192,47 @@ def _alignment(loader: Any, known: dict[str, set[str]]) -> dict[str, Any]:
         if len(part) > 1:
             parts.append(_fetched(loader, part, 3))
     found = _together(parts, known)
+    by_model = found is None
+    if found is None:
+        found = _through(session, loader, chosen[: len(parts) * 32], known)
     if found is None:
         return {}
     features, labels, numbers = found
     p, clear = _agreement(features.float(), labels.float())
     common = float(labels.unique(dim=0, return_counts=True)[1].max()) / len(labels)
-    return {"samples": len(labels), "p": p, "clear": clear, "common": common, "classes": _classes(features, numbers)}
+    looks = {} if by_model else _classes(features, numbers)
+    return {"samples": len(labels), "p": p, "clear": clear, "common": common, "classes": looks, "by_model": by_model}
+
+
+def _through(
+    session: Session, loader: Any, chosen: Sequence[int], known: dict[str, set[str]]
+) -> tuple[Any, Any, Any] | None:
+    """As `_together`, with what outermost modules make of each sample in the place of its inputs."""
+    torch = _torch()
+    made, wanted = [], []
+    started = time.perf_counter()
+    for begin in range(0, len(chosen), 32):
+        part = list(chosen[begin : begin + 32])
+        if len(part) < 2 or time.perf_counter() - started > _SECONDS:
+            break
+        batch = session.transferred(collated(loader, part, 3))
+        there = session.tensors(batch)
+        labels = [there[path] for path, role in known.items() if role == {TARGET} and path in there]
+        labels = [one for one in labels if one.dim() and len(one) == len(part)]
+        done = session.run(batch, evaluation=True)
+        outputs = [one.detach() for _, one in done.outputs if one.dim() and len(one) == len(part)]
+        outputs = [one for one in outputs if one.is_floating_point() and not one.isnan().any()]
+        if len(labels) != 1 or not outputs or labels[0].numel() // len(part) > 32:
+            return None
+        made.append(torch.cat([one.reshape(len(part), -1)[:, :_COLUMNS].double().cpu() for one in outputs], dim=1))
+        wanted.append(labels[0].reshape(len(part), -1).cpu())
+    if not made or len({one.shape[1] for one in made}) > 1:
+        return None
+    labels, features = torch.cat(wanted), _standardised(torch.cat(made))
+    if not labels.is_floating_point() and labels.shape[1] == 1:
+        labels = torch.nn.functional.one_hot(labels.reshape(-1).unique(return_inverse=True)[1])
+    labels = labels.double()
+    return features, _standardised(labels.where(labels.isfinite(), labels.nanmean(dim=0))), None
 
 
 def _together(parts: Sequence[dict[str, Any]], known: dict[str, set[str]]) -> tuple[Any, Any, Any] | None:

@@ -7,6 +7,7 @@ from typing import Any
 
 from . import frames
 from .changes import Changes, Output, noisy, outputs, spread
+from .exchange import Exchange
 from .parameters import leaves_of
 from .roles import TARGET
 from .passes import Pass
@@ -51,13 +52,11 @@ def look(session: Session) -> dict[str, Any]:
 def leak(changes: Changes) -> dict[str, Any]:
     """How far outputs of other samples move when one sample's inputs change."""
     size, certain = samples(changes)
-    if _is_graph(changes):
-        raise Untold("its samples are a graph's")
+    changed = {path: one for path, one in _without_one(changes, size)}
+    if _is_graph(changes) or not changed:
+        return _exchanged(changes)
     if size < 2:
         raise Untold("there is one sample in the batch")
-    changed = {path: one for path, one in _without_one(changes, size)}
-    if not changed:
-        raise Untold("no input has one row per sample")
     done = changes.run(changed)
     mixes = _mixed(changes, done, size)
     mixed = mixes and not _plain(changes)  # a mixup: look at what the model itself does
@@ -70,6 +69,33 @@ def leak(changes: Changes) -> dict[str, Any]:
     one, far = next((pair for pair in found if pair[0] in supervised), max(found, key=lambda pair: pair[1]))
     sure = bool(supervised) and certain and not _by_batch(changes)
     return {"output": one.name, "far": far, "supervised": sure, "mixes": mixes, "where": one.where}
+
+
+def _exchanged(changes: Changes) -> dict[str, Any]:
+    """As `leak`, where the inputs have no row for each sample: a sample is exchanged before it is collated."""
+    exchange = Exchange(changes.session)
+    plain = outputs(exchange.plain)
+    furthest: dict[int, float] = {}
+    for place, done in exchange.each():
+        for index, (one, other) in enumerate(zip(plain, outputs(done))):
+            if one.name == other.name and one.value.shape == other.value.shape and len(one.value) == exchange.rows:
+                if one.call is not None and _is_pairs(changes, one, exchange.rows):
+                    continue
+                far = (one.value - other.value).abs().reshape(exchange.rows, -1).amax(dim=1) / spread(one.value)
+                far[place] = 0
+                furthest[index] = max(furthest.get(index, 0.0), float(far.max()))
+    if not furthest:
+        raise Untold("no output has one row per sample")
+    found = [(plain[index], far) for index, far in furthest.items() if not far <= _LEAK]
+    one, far = max(found or [(plain[index], far) for index, far in furthest.items()], key=lambda pair: pair[1])
+    held = any(other.call is not None and _is_target(changes, other, exchange) for other, _ in found)
+    return {
+        "output": one.name,
+        "far": far,
+        "supervised": held and not _by_batch(changes),
+        "mixes": False,
+        "where": one.where,
+    }
 
 
 def _moved(changes: Changes, done: Pass, size: int) -> list[tuple[Output, float]]:
@@ -192,9 +218,10 @@ def _same_values(one: Any, part: Any) -> bool:
     return bool(one.numel() == part.numel() and (one.reshape(-1).double() == part.reshape(-1).double()).all())
 
 
-def _is_target(changes: Changes, one: Output) -> bool:
+def _is_target(changes: Changes, one: Output, exchange: Exchange | None = None) -> bool:
     wanted = one.call.given.get("target")
-    parts = [part for path, part in changes.tensors.items() if TARGET in changes.roles[path]]
+    there = changes.tensors if exchange is None else changes.session.tensors(exchange.plain.batch)
+    parts = [part for path, part in there.items() if TARGET in changes.roles.get(path, ())]
     return hasattr(wanted, "detach") and any(_same_values(wanted, part) for part in parts)
 
 

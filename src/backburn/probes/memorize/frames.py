@@ -8,16 +8,20 @@ import sys
 from typing import Any
 
 _LIBRARIES = (f"{os.sep}site-packages{os.sep}", f"{os.sep}dist-packages{os.sep}", f"{os.sep}lib{os.sep}python3")
-_OURS = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+_OURS = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+
+_OUTSIDE = {os.path.join(os.path.dirname(os.path.abspath(__file__)), name) for name in ("session.py", "memorizer.py")}
 
 Where = tuple[str, int]  # absolute path and line (from 1), ("", 0) where it is not known
 
 
 def here() -> Where:
-    """The innermost frame of the user's on this thread's stack."""
+    """The innermost frame of the user's on this thread's stack, within the step; who called the fit is not meant."""
     frame: Any = sys._getframe(1)
     while frame is not None:
         path = frame.f_code.co_filename
+        if path in _OUTSIDE:
+            break
         if is_theirs(path):
             return os.path.abspath(path), frame.f_lineno
         frame = frame.f_back

@@ -9,10 +9,11 @@ from typing import Any
 from ..floor import Call, Relation
 from . import frames, lossgraph
 from .passes import Pass
+from .roles import TARGET, roles
 from .session import Session, Untold
 
 BY_CLASS = ("cross_entropy", "nll_loss")
-_BINARY = ("binary_cross_entropy", "binary_cross_entropy_with_logits")
+BINARY = ("binary_cross_entropy", "binary_cross_entropy_with_logits")
 _SUM = 1e-3  # by which a row of probabilities may miss 1: float32 misses it by 1e-6, bfloat16 by 4e-3 at worst
 _ENOUGH = 0.95  # of tokens that agree
 
@@ -37,6 +38,7 @@ def look(session: Session) -> dict[str, Any]:
         "squeezed": next(filter(None, map(lossgraph.squeezed, first.losses)), ""),
         "underflows": next(filter(None, map(lossgraph.underflows, first.losses)), ""),
         "spread": next(filter(None, map(lossgraph.spread, first.losses)), ""),
+        "missing": _missing(session),
         "tied": _is_tied(session.module),
         "largest": _largest(first),
         "step": frames.of(type(session.module).training_step),
@@ -54,6 +56,24 @@ def _largest(first: Pass) -> float:
     """The largest absolute value of what modules were given, of floating-point inputs."""
     given = [one for _, one in first.inputs if one.is_floating_point() and one.numel()]
     return max((float(one.abs().max()) for one in given), default=0.0)
+
+
+def _missing(session: Session) -> int:
+    """How many labels are missing (NaN in the batch), and the loss follows the outputs for them all the same."""
+    import torch
+
+    first, most = session.first, 0
+    known = roles(session)
+    for path, one in session.tensors(first.batch).items():
+        lacking = one.isnan() if one.is_floating_point() and TARGET in known.get(path, ()) else one.new_zeros(0)
+        for put in [call.given["input"] for call in first.calls if "input" in call.given] if lacking.any() else ():
+            if put.numel() != one.numel() or not put.requires_grad:
+                continue
+            for loss in first.losses:
+                found = torch.autograd.grad(loss.float().mean(), [put], retain_graph=True, allow_unused=True)[0]
+                if found is not None:
+                    most = max(most, int((found.reshape(-1)[lacking.reshape(-1)] != 0).sum()))
+    return most
 
 
 def _is_tied(module: Any) -> bool:
@@ -149,10 +169,10 @@ def _of_targets(call: Call, put: Any, wanted: Any) -> dict[str, Any]:
     told["floating"] = bool(wanted.is_floating_point())
     reach = {"Sigmoid": (0.0, 1.0), "Softmax": (0.0, 1.0), "Tanh": (-1.0, 1.0), "Relu": (0.0, float("inf"))}
     made = lossgraph.source(call.given["input"])
-    if made in reach and call.name not in (*BY_CLASS, *_BINARY, "kl_div"):
+    if made in reach and call.name not in (*BY_CLASS, *BINARY, "kl_div"):
         low, high = reach[made]
         told["unreachable"] = float(((values < low - 0.05) | (values > high + 0.05)).float().mean())
-    if call.name in _BINARY:
+    if call.name in BINARY:
         outside = (values < -_SUM) | (values > 1 + _SUM)
         weight = call.given.get("weight")
         told["no_shares"] = float((outside if weight is None else outside & (weight != 0)).float().mean())

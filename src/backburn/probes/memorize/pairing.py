@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from ..floor import Call
+from .exchange import Exchange
 from .lossfacts import BY_CLASS, tensors
 from .passes import Pass
 from .session import Session, Untold
@@ -25,17 +26,24 @@ def look(session: Session) -> dict[str, Any]:
     plain = session.run(evaluation=True)
     if not any(map(_rows, plain.calls)):
         raise Untold("no loss function of torch's was given outputs and targets row by row")
-    return {"unpaired": list(_unpaired(plain, _moves(session, plain)))}
+    if seen := _moves(plain, _copies(session)):
+        return {"unpaired": list(_unpaired(plain, seen))}
+    exchange = Exchange(session)  # a sample is no row of each part: graphs, ragged rows
+    seen = _moves(exchange.plain, (done for _, done in exchange.each()))
+    return {"unpaired": list(_unpaired(exchange.plain, seen))}
 
 
-def _moves(session: Session, plain: Pass) -> dict[int, list[Moved]]:
-    """By the index of the call: which rows of its outputs and of its targets each change of a sample moved."""
-    seen: dict[int, list[Moved]] = {}
+def _copies(session: Session) -> Iterator[Pass]:
     for mine in range(1, 1 + _PAIRS):
         batch = session.copy()
-        if not _copy_row(session, batch, mine):
-            continue
-        changed = session.run(batch, evaluation=True)
+        if _copy_row(session, batch, mine):
+            yield session.run(batch, evaluation=True)
+
+
+def _moves(plain: Pass, changes: Iterable[Pass]) -> dict[int, list[Moved]]:
+    """By the index of the call: which rows of its outputs and of its targets each change of a sample moved."""
+    seen: dict[int, list[Moved]] = {}
+    for changed in changes:
         if len(changed.calls) != len(plain.calls):
             return {}
         for index, (one, other) in enumerate(zip(plain.calls, changed.calls)):

@@ -15,8 +15,9 @@ class Pass:
     """What one run of training_step did with `batch`.
 
     `returned` is its loss with the graph behind it, or None; `calls` are the loss functions it called, `inputs` and
-    `outputs` what each outermost submodule was given and returned (name, tensor), `logged` what was logged, `roots` the
-    tensors that it called backward on (manual optimization).
+    `outputs` what each outermost submodule was given and returned (name, tensor), `wanted` what one that computes a
+    loss was given to hold outputs against, `logged` what was logged, `roots` the tensors that it called backward on
+    (manual optimization).
     """
 
     def __init__(self) -> None:
@@ -25,6 +26,7 @@ class Pass:
         self.calls: list[Call] = []
         self.inputs: list[tuple[str, Any]] = []
         self.outputs: list[tuple[str, Any]] = []
+        self.wanted: list[Any] = []
         self.logged: dict[str, Any] = {}
         self.roots: list[Any] = []
 
@@ -61,12 +63,14 @@ def observed(module: Any, done: Pass) -> Iterator[None]:
 def _listening(module: Any, done: Pass) -> Iterator[Any]:
     """Hooks of every submodule; only the outermost of those at work, which training_step called itself, tells."""
     depth = [0]
+    given: list[Any] = []  # to the outermost one that is at work
 
     def enter(name: str) -> Callable[..., None]:
         def entered(module: Any, args: Any, kwargs: Any) -> None:
             depth[0] += 1
             if depth[0] == 1:
-                done.inputs.extend((name, one.detach()) for one in _tensors([args, kwargs]))
+                given[:] = _tensors([args, kwargs])
+                done.inputs.extend((name, one.detach()) for one in given)
 
         return entered
 
@@ -74,7 +78,12 @@ def _listening(module: Any, done: Pass) -> Iterator[Any]:
         def left(module: Any, args: Any, output: Any) -> None:
             depth[0] -= 1
             if depth[0] == 0:
-                done.outputs.extend((name, one) for one in _tensors(output))
+                returned = _tensors(output)
+                if _computes_a_loss(given, returned):
+                    del done.inputs[len(done.inputs) - len(given) :]
+                    done.wanted.extend(one for one in given if not one.requires_grad)
+                else:
+                    done.outputs.extend((name, one) for one in returned)
 
         return left
 
@@ -126,5 +135,12 @@ def _tensors(value: Any) -> list[Any]:
     return [one for _, one in leaves(value) if hasattr(one, "detach")]
 
 
+def _computes_a_loss(given: list[Any], returned: list[Any]) -> bool:
+    """Whether a module that is nobody's we know makes one number of outputs: a loss of the project's or a library's."""
+    return bool(returned) and all(one.dim() == 0 for one in returned) and any(one.requires_grad for one in given)
+
+
 def _is_loss(module: Any) -> bool:
-    return type(module).__module__ == "torch.nn.modules.loss" or "torchmetrics" in type(module).__module__
+    """Whether it is a loss of torch's, whose functions are seen themselves, or a metric."""
+    is_metric = any("torchmetrics" in one.__module__ for one in type(module).__mro__)
+    return type(module).__module__ == "torch.nn.modules.loss" or is_metric

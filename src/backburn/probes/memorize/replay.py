@@ -30,6 +30,7 @@ class Replay:
         self.written = ""  # the path of what a step wrote into
         self.fetched, self.length, self.done = 0, steps, False
         self._start_profiler = self._stop_profiler = _nothing
+        self._ways: tuple[Any, ...] = ()
         self._watch_transfer()
 
     def __iter__(self) -> Replay:
@@ -58,6 +59,7 @@ class Replay:
         """Keep what the first transfer made of the batch; what is held goes past the hooks."""
         module, strategy = self.trainer.lightning_module, self.trainer.strategy
         before, transfer = module._on_before_batch_transfer, strategy.batch_to_device
+        self._ways = (before, transfer)
 
         def prepared(batch: Any, *args: Any, **given: Any) -> Any:
             return batch if self.kept is not None else before(batch, *args, **given)
@@ -69,6 +71,12 @@ class Replay:
 
         vars(module)["_on_before_batch_transfer"] = prepared
         strategy.batch_to_device = moved
+
+    def transferred(self, batch: Any) -> Any:
+        """Another batch, by the hooks that the held one came through."""
+        for way in self._ways:
+            batch = way(batch)
+        return batch
 
     def hold(self, batch: Any) -> None:
         """Hold this one from now on."""

@@ -25,7 +25,7 @@ def roles(session: Session) -> dict[str, set[str]]:
 def _roles(session: Session) -> dict[str, set[str]]:
     seen = session.first
     given = [one for _, one in seen.inputs]
-    wanted = [call.given["target"] for call in seen.calls if hasattr(call.given.get("target"), "detach")]
+    wanted = [call.given["target"] for call in seen.calls if hasattr(call.given.get("target"), "detach")] + seen.wanted
     found: dict[str, set[str]] = {}
     for path, one in session.tensors(seen.batch).items():
         found[path] = {INPUT for _ in [0] if any(_is_of(one, other) for other in given)}
@@ -58,12 +58,14 @@ def _matters(session: Session, path: str) -> bool:
 
 
 def _is_of(one: Any, other: Any) -> bool:
-    """Whether `other` is `one`, a view of it, or has its values in another shape or type."""
+    """Whether `other` is `one`, a view of it, or has its values in another shape or type, but where it holds NaN."""
     with contextlib.suppress(RuntimeError, NotImplementedError):  # of a layout without storage
         if one.numel() and one.untyped_storage().data_ptr() == other.untyped_storage().data_ptr():
             return True
     if one.numel() != other.numel() or not one.numel():
         return False
     with contextlib.suppress(RuntimeError):
-        return bool((one.detach().reshape(-1).double() == other.detach().reshape(-1).double()).all())
+        mine, its = one.detach().reshape(-1).double(), other.detach().reshape(-1).double()
+        missing = mine.isnan()  # labels that are not there, and that the step put something in the place of
+        return not bool(missing.all()) and bool((missing | (mine == its)).all())
     return False

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from ..batches import leaves, size
+from .datasets import loader_of
 from .passes import Pass, observed
 from .replay import Replay, duplicate
 from .snapshot import Numbers, Optimizers, Snapshot, numbers_kept
@@ -46,9 +47,28 @@ class Session:
         return given or Optimizers.of(self.module)
 
     @property
+    def asked(self) -> int:
+        """Samples that the loader was asked for in a batch; 0 where it does not say."""
+        loader = loader_of(self)
+        asked = getattr(loader, "batch_size", None) or getattr(
+            getattr(loader, "batch_sampler", None), "batch_size", None
+        )
+        with contextlib.suppress(Exception):
+            if isinstance(asked, int) and len(loader.dataset) < asked:
+                return len(loader.dataset)
+        return asked if isinstance(asked, int) else 0
+
+    @property
     def size(self) -> int:
-        """Samples in the batch."""
-        return size(self.batch)
+        """Samples in the batch: rows of its first tensor, or as many as were asked for where its tensors have other
+        rows too (a batch of graphs: nodes, edges).
+        """
+        rows = {one.shape[0] for one in self.tensors().values() if one.dim()}
+        return self.asked if self.asked in rows else size(self.batch)
+
+    def transferred(self, batch: Any) -> Any:
+        """A collated batch as the step gets it: through the training's own hooks, on its device."""
+        return self.replay.transferred(batch)
 
     def copy(self) -> Any:
         """The batch, to be changed at will: edit its tensors in place, by the paths of `leaves`.
@@ -99,12 +119,12 @@ class Session:
         return done
 
     def evaluate(self, hook: str = "validation_step", batch: Any = None) -> Pass:
-        """As `run`, of another of the module's steps, in eval mode and without gradients."""
+        """As `run`, of another of the module's steps, without gradients, in the mode that it is validated in."""
         import torch
 
         done, given = Pass(), duplicate(self.batch) if batch is None else batch
         with self._untouched(), numbers_kept(self.numbers), eagerly(), observed(self.module, done), torch.no_grad():
-            self.module.eval()
+            self.module.on_validation_model_eval()  # Lightning's own is eval(); a project's may do more, or less
             done.returned = _loss(self._step(given, hook))
         return done
 
