@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 # Of its size: what a loss without a known floor has to fall by (research, section 3: VAE 0.69, flow 0.33).
 _PROGRESS = 0.1
+_MOST = 0.5  # of its size, likewise, where targets move (bootstrapped values, a teacher's)
 _FAR = 30  # times the steps: what is extrapolated to reach its mark by then is slow, not stuck; SGD at 1e-3 takes 10
 _ROOMY = 10  # trainable numbers for each sample, at least: fewer may well be unable to memorize
 _TOLERANCE = 0.01  # of the way from the first loss to the bound: bfloat16 keeps 8 bits
@@ -126,6 +127,9 @@ def loss_falls(seen: Evidence, config: Any) -> Iterator[Finding]:
     if needed <= _FAR * config.steps:
         said = f"{message}: at this rate about {needed:,.0f} steps"
         return (yield Finding(message=said, level=Level.WARNING, hint="It is only slow: raise `steps`."))
+    if told.loss_calls and told.loss_calls.drawn and progress(told.losses) >= _MOST:
+        said = f"{message}; its targets follow from the model itself, and move with it"
+        return (yield Finding(message=said, level=Level.WARNING, hint="Raise `steps`, if it is only slow."))
     finding = Finding(message=message, hint=_STUCK)
     if 0 < told.elements < _ROOMY * _rows(told):
         few = f"{message}, with {told.elements:,} trainable numbers for {_rows(told)} samples"

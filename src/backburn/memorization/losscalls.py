@@ -155,6 +155,12 @@ class LossCalls(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
         return next(iter(filter(None, taken)), "no part of the batch") if taken else ""
 
     @property
+    def drawn(self) -> bool:
+        """Whether the targets of all calls are no part of the batch, nor of one order with a part."""
+        taken = [one.taken for one in self.used if one.targets]
+        return bool(taken) and not any(taken)
+
+    @property
     def idle(self) -> int:
         """Calls that could be learned from, and are not: logged alone, or times 0."""
         return sum(one.trains and not one.counts for one in self.calls)

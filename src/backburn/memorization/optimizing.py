@@ -106,6 +106,13 @@ class Schedule(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     low: int | None = None
 
 
+class Idle(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """An optimizer that never stepped while others did, and the names of what it holds."""
+
+    name: str
+    parameters: tuple[str, ...] = ()
+
+
 class Optimizing(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What the first `count` steps of the training did: optimizers by the sets of parameters that they stepped on."""
 
@@ -113,6 +120,7 @@ class Optimizing(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     backwards: int = 0
     optimizers: tuple[Stepped, ...] = ()
     schedules: tuple[Schedule, ...] = ()
+    idle: tuple[Idle, ...] = ()
 
 
 def gradients_are_fresh(seen: Evidence, config: Any) -> Iterator[Finding]:
@@ -150,6 +158,7 @@ def gradients_reach(seen: Evidence, config: Any) -> Iterator[Finding]:
     cut = {*told.parameters.disconnected, *told.parameters.twins} if told.parameters else set()
     # Gradients are looked at where Lightning has an optimizer step; of a module's own, nothing is told.
     own = steps is not None and any(not one.given for one in steps.optimizers)
+    cut |= {name for one in steps.idle for name in one.parameters} if steps else set()  # parameters-move says it
     without = [name for name in told.without_gradient if name not in cut and not own]
     found = []
     if told.parameters and told.parameters.flat:
@@ -213,6 +222,8 @@ def parameters_move(seen: Evidence, config: Any) -> Iterator[Finding]:
         return
     if steps is not None and steps.optimizers and not any(any(one.rates) for one in steps.optimizers):
         raise Skip("the learning rate is 0 (learning-rate-holds)")
+    idle = [_idle(one, seen) for one in steps.idle] if steps is not None else []
+    yield from suspected(idle, parameters_move, seen.reference)
     if told.unmoved and not (steps and any(one.low and one.lost_in_precision > 0 for one in steps.optimizers)):
         yield _in_setup(
             Finding(
@@ -224,6 +235,16 @@ def parameters_move(seen: Evidence, config: Any) -> Iterator[Finding]:
     if told.noisy:
         message = f"{listed(told.noisy, told.trainable)} did not move: the gradient is rounding noise"
         yield Finding(message=message, level=Level.NOTICE, hint="A bias before a normalisation layer has no effect.")
+
+
+def _idle(one: Idle, seen: Evidence) -> Finding:
+    steps = told_steps(seen)
+    message = f"{one.name}, one of {seen.probe.optimizers} optimizers, took no step in {steps.count if steps else 0}"
+    named = listed(one.parameters, seen.probe.trainable)
+    return _in_step(Finding(message=f"{message}: {named} stay as they are", hint=_IDLE), seen)
+
+
+_IDLE = "Manual optimization: each optimizer's step() is to be called. One that only begins later? Bless it."
 
 
 @after(gradients_are_kept)

@@ -51,7 +51,7 @@ def digest(found: Any) -> str:
 
 def size(batch: Any) -> int:
     """Samples in a batch: the first dimension of its first tensor or array; 1 where there is none."""
-    shapes = (value.shape for _, value in leaves(batch) if hasattr(value, "shape"))
+    shapes = (value.shape for _, value in leaves(batch) if isinstance(getattr(value, "shape", None), tuple))
     return next((int(shape[0]) for shape in shapes if len(shape)), 1)
 
 
@@ -129,7 +129,7 @@ def _same_tensor(one: Any, other: Any) -> bool:
 
 def _kind(value: Any) -> str:
     """`float32 (64, 1, 8, 8)`, or the type's name."""
-    if not hasattr(value, "shape"):
+    if isinstance(value, type) or not isinstance(getattr(value, "shape", None), tuple) or not hasattr(value, "dtype"):
         return type(value).__name__
     return f"{str(value.dtype).rpartition('.')[2]} {tuple(value.shape)}"
 

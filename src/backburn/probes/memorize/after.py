@@ -116,11 +116,6 @@ def _right_of_two(name: str, scores: Any, target: Any) -> dict[str, float] | Non
 
 
 def _number(value: Any) -> float | None:
-    if hasattr(value, "compute"):  # a metric of torchmetrics: of this call, not of all the steps before
-        cached = getattr(value, "_forward_cache", None)
-        if cached is None and getattr(value, "_update_count", 1) > 1:
-            return None
-        value = value.compute() if cached is None else cached
     if hasattr(value, "numel"):
         return float(value) if value.numel() == 1 else None
     return float(value) if isinstance(value, (int, float)) else None

@@ -51,6 +51,8 @@ def fit(
         except (Exception, SystemExit) as error:
             if isinstance(error.__context__, KeyboardInterrupt):  # of which Lightning makes exit(1)
                 raise KeyboardInterrupt from None
+            if type(error).__name__ == "SIGTERMException":  # of which Lightning makes an error of the training
+                raise _Terminated from None
             if frames.is_ours(_innermost(error)):  # our own bug is not the training's
                 raise
             return _told(error)
@@ -60,15 +62,26 @@ def fit(
     return None
 
 
+class _Terminated(BaseException):
+    """The process was told to end while Lightning held the signal."""
+
+
 @contextlib.contextmanager
 def _interruptible() -> Iterator[None]:
-    """Lightning, once interrupted, has the process ignore Ctrl-C for good."""
-    handler = signal.getsignal(signal.SIGINT)
+    """Lightning, once interrupted, has the process ignore Ctrl-C for good; a SIGTERM that it took is sent again."""
+    handlers = {one: signal.getsignal(one) for one in (signal.SIGINT, signal.SIGTERM)}
+    terminated = False
     try:
         yield
+    except _Terminated:
+        terminated = True
     finally:
-        if handler is not None and signal.getsignal(signal.SIGINT) is not handler:
-            signal.signal(signal.SIGINT, handler)
+        for one, handler in handlers.items():
+            if handler is not None and signal.getsignal(one) is not handler:
+                signal.signal(one, handler)
+    if terminated:
+        signal.raise_signal(signal.SIGTERM)
+        raise SystemExit(128 + signal.SIGTERM)  # where a handler of the caller's let it go on
 
 
 class _Batches:

@@ -10,12 +10,15 @@ from ..batches import leaves
 from ..floor import Call, recorder
 from . import frames
 
+_DEEP = 64  # tensors that layers were given, at most
+
 
 class Pass:
     """What one run of training_step did with `batch`.
 
     `returned` is its loss with the graph behind it, or None; `calls` are the loss functions it called, `inputs` and
-    `outputs` what each outermost submodule was given and returned (name, tensor), `wanted` what one that computes a
+    `outputs` what each outermost submodule was given and returned (name, tensor), `deep` what layers with weights were
+    given that no other layer made, `wanted` what one that computes a
     loss was given to hold outputs against, `logged` what was logged, `roots` the tensors that it called backward on
     (manual optimization).
     """
@@ -27,6 +30,7 @@ class Pass:
         self.inputs: list[tuple[str, Any]] = []
         self.outputs: list[tuple[str, Any]] = []
         self.wanted: list[Any] = []
+        self.deep: list[Any] = []
         self.logged: dict[str, Any] = {}
         self.roots: list[Any] = []
 
@@ -88,9 +92,19 @@ def _listening(module: Any, done: Pass) -> Iterator[Any]:
         return left
 
     for name, one in module.named_modules():
+        if any(True for _ in one.parameters(recurse=False)):
+            yield one.register_forward_pre_hook(_noting(done.deep), with_kwargs=True)
         if one is not module and not _is_loss(one):
             yield one.register_forward_pre_hook(enter(name), with_kwargs=True)
             yield one.register_forward_hook(leave(name), always_call=True)
+
+
+def _noting(deep: list[Any]) -> Callable[..., None]:
+    def entered(module: Any, args: Any, kwargs: Any) -> None:
+        if len(deep) < _DEEP:
+            deep.extend(one for one in _tensors([args, kwargs]) if not one.requires_grad)
+
+    return entered
 
 
 @contextlib.contextmanager
@@ -98,10 +112,10 @@ def _logged(module: Any, to: dict[str, Any]) -> Iterator[None]:
     """What is logged lands in `to` alone."""
 
     def log(name: str, value: Any, *args: Any, **given: Any) -> None:
-        to[name] = value
+        to[name] = _as_now(value)
 
     def log_dict(values: Any, *args: Any, **given: Any) -> None:
-        to.update(values)
+        to.update({name: _as_now(value) for name, value in values.items()})
 
     vars(module).update(log=log, log_dict=log_dict)
     try:
@@ -109,6 +123,18 @@ def _logged(module: Any, to: dict[str, Any]) -> Iterator[None]:
     finally:
         vars(module).pop("log", None)
         vars(module).pop("log_dict", None)
+
+
+def _as_now(value: Any) -> Any:
+    """What is logged, and of a metric of torchmetrics its value of this very call: it is put back after the pass."""
+    if not hasattr(value, "compute"):
+        return value
+    cached = getattr(value, "_forward_cache", None)
+    if cached is None and getattr(value, "_update_count", 1) > 1:
+        return None  # of all the steps before, too
+    with contextlib.suppress(Exception):
+        return value.compute() if cached is None else cached
+    return None
 
 
 @contextlib.contextmanager

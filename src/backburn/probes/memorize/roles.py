@@ -33,6 +33,9 @@ def _roles(session: Session) -> dict[str, set[str]]:
         if is_target and bool((one == one.reshape(-1)[0]).all()):  # a GAN's zeros are nobody's labels
             is_target = _matters(session, path)
         found[path] |= {TARGET} if is_target else set()
+        # Hugging Face's models are given `labels` to compute the loss themselves: no layer of theirs ever gets them.
+        if found[path] == {INPUT, TARGET} and seen.deep and not any(_is_of(one, other) for other in seen.deep):
+            found[path] = {TARGET}
     if not any(INPUT in one for one in found.values()):
         for path, one in session.tensors(seen.batch).items():
             if not found[path] and one.dim() and (one.is_floating_point() or one.dim() > 1) and _matters(session, path):

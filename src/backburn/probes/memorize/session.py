@@ -125,6 +125,9 @@ class Session:
         done, given = Pass(), duplicate(self.batch) if batch is None else batch
         with self._untouched(), numbers_kept(self.numbers), eagerly(), observed(self.module, done), torch.no_grad():
             self.module.on_validation_model_eval()  # Lightning's own is eval(); a project's may do more, or less
+            with contextlib.suppress(Exception):  # what they expect of a validation loop is not there
+                self.module.on_validation_start()
+                self.module.on_validation_epoch_start()
             done.returned = _loss(self._step(given, hook))
         return done
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import collections
 import contextlib
 import copy
+import operator
 import random
 import sys
 from collections.abc import Iterator
@@ -57,6 +58,8 @@ class Snapshot:
             vars(one).clear()
             vars(one).update(values)
         for container, values in self.containers:
+            if _is_as_it_was(container, values):  # most are; and one that is frozen raises where it is changed
+                continue
             container.clear()
             container.update(values) if isinstance(container, (dict, set)) else container.extend(values)
         for tensor, own, requires, grad, device in self.tensors.values():
@@ -93,6 +96,14 @@ class Optimizers:
             for group, own in groups:
                 group.clear()
                 group.update(own)
+
+
+def _is_as_it_was(container: Any, values: Any) -> bool:
+    if len(container) != len(values):
+        return False
+    if isinstance(container, dict):
+        return all(key in container and container[key] is one for key, one in values.items())
+    return container == values if isinstance(container, set) else all(map(operator.is_, container, values))
 
 
 def _held(module: Any) -> Iterator[Any]:

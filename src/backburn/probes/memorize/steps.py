@@ -126,7 +126,17 @@ class Steps:
             "backwards": self.backwards,
             "optimizers": [one.record(schedules, one.last in given) for one in self.seen.values()],
             "schedules": schedules.record(self.session.planned) if schedules is not None else [],
+            "idle": [self._idle(one) for one in self.session.trainer.optimizers if self._is_idle(one)],
         }
+
+    def _is_idle(self, optimizer: Any) -> bool:
+        """Whether it took no step, nor another one a step on its parameters, while others did."""
+        held = {id(one) for one in _held(optimizer)}
+        return bool(held and self.seen) and not any(held & keys for keys in self.seen)
+
+    def _idle(self, optimizer: Any) -> dict[str, Any]:
+        names = [self.names.get(id(one), "") for one in _held(optimizer)]
+        return {"name": type(optimizer).__name__, "parameters": [name for name in names if name]}
 
 
 class Optimizer:
