@@ -14,6 +14,7 @@ from .batch import Batch
 from .census import Census
 from .falling import Origin
 from .dependence import Dependence
+from .draws import Draws
 from .forward import Forward
 from .modes import Modes
 from .losscalls import LossCalls, Pairing
@@ -69,6 +70,7 @@ class Told(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     units: Units | None = None
     units_moved: Units | None = None
     dependence: Dependence | None = None
+    draws: Draws | None = None
     optimizing: Optimizing | None = None
     after: After | None = None
     census: Census | None = None

@@ -22,6 +22,7 @@ from ..memorization import (
     batch,
     census,
     dependence,
+    draws,
     falling,
     forward,
     losscalls,
@@ -202,6 +203,7 @@ _KEPT = (
     optimizing.kept,
     forward.kept,
     dependence.kept,
+    draws.kept,
     afterwards.kept,
 )
 
@@ -242,6 +244,7 @@ CHECKS: tuple[Check, ...] = (
                 *optimizing.CHECKS,
                 *units.CHECKS,
                 *forward.CHECKS[1:],
+                *draws.CHECKS,
                 *dependence.CHECKS,
                 *census.CHECKS,
                 *map(after(loss_is_finite), (loss_falls, *afterwards.CHECKS)),

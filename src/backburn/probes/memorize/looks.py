@@ -8,7 +8,7 @@ from __future__ import annotations
 import time
 from typing import Any
 
-from . import after, batch, census, dependence, lossfacts, modes, pairing, parameters, purity, units
+from . import after, batch, census, dependence, draws, lossfacts, modes, pairing, parameters, purity, units
 from .session import Session, Untold
 
 FIRST: dict[str, Any] = {
@@ -23,6 +23,7 @@ MOVED: dict[str, Any] = {
     "units_moved": units,
     "pairing": pairing,
     "forward": purity,
+    "draws": draws,
     "dependence": dependence,
 }  # after the first few steps: a head that starts at zero shows nothing before
 LAST: dict[str, Any] = {"after": after}  # once it has memorized, or cannot

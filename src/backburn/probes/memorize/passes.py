@@ -20,7 +20,7 @@ class Pass:
     `outputs` what each outermost submodule was given and returned (name, tensor), `deep` what layers with weights were
     given that no other layer made, `wanted` what one that computes a
     loss was given to hold outputs against, `logged` what was logged, `roots` the tensors that it called backward on
-    (manual optimization).
+    (manual optimization); `drew` is whether any random numbers were drawn.
     """
 
     def __init__(self) -> None:
@@ -33,6 +33,7 @@ class Pass:
         self.deep: list[Any] = []
         self.logged: dict[str, Any] = {}
         self.roots: list[Any] = []
+        self.drew = False
 
     @property
     def value(self) -> float | None:

@@ -45,7 +45,7 @@ def _changed(session: Session) -> tuple[list[str], list[str], list[str]]:
         named.update((id(one), name) for name, one in module.named_parameters())
         return returned
 
-    with _instead(module, twice):
+    with instead(module, twice):
         done = session.run()
     if len(prints) < 3:
         raise Untold("training_step could not be run twice")
@@ -55,7 +55,7 @@ def _changed(session: Session) -> tuple[list[str], list[str], list[str]]:
 
 
 @contextlib.contextmanager
-def _instead(module: Any, run: Any) -> Iterator[None]:
+def instead(module: Any, run: Any) -> Iterator[None]:
     """Inside, `run(step, args, given)` takes the place of training_step."""
     own, step = vars(module).get("training_step"), module.training_step
     # Under its own signature: a step may well take no batch_idx.

@@ -116,6 +116,7 @@ class Session:
             if evaluation:
                 self.module.eval()
             done.returned = _loss(self._step(given))
+            done.drew = self.numbers.drawn().some
         return done
 
     def evaluate(self, hook: str = "validation_step", batch: Any = None) -> Pass:

@@ -157,6 +157,11 @@ class Numbers:
         if self.numpy:
             self.numpy.set_state(self.numpys)
 
+    @property
+    def some(self) -> bool:
+        """Whether there are any."""
+        return bool(self.generators or self.python or self.numpy)
+
     def drawn(self) -> Numbers:
         """Of these, those of generators that were drawn from since: the rest need not be put back."""
         one = copy.copy(self)
