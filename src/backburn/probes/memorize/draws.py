@@ -16,9 +16,10 @@ from .passes import Pass
 from .purity import instead
 from .session import Session
 
-_TRIED = 8  # draws of a kind that are each tried; more are an augmentation's, whose number means nothing
-_SEEDS = (1, 2, 3)  # further passes, to see whether as much is drawn each time
-_COINS = (4, 5, 6)  # as well, where one number may decide what else is drawn: 6 tosses agree once in 32
+_MANY = 8  # draws of a kind; more are an augmentation's, whose number means nothing
+_TRIED = 6  # draws that are tried, a pass each; a denoiser has 2
+_SEEDS = (1,)  # of further passes, to see whether as much is drawn each time
+_COINS = (1, 2, 3, 4, 5, 6)  # where one number may decide what else is drawn: 7 tosses agree once in 64
 _PRECISE = ("torch.float32", "torch.float64")  # of a loss in bfloat16, one in five changes is rounded away
 _LIBRARIES = ("torchmetrics",)  # a metric that draws is not the training's
 
@@ -29,20 +30,27 @@ def look(session: Session) -> dict[str, Any]:
     if not session.first.drew:
         return told
     base, seen = _passed(session)
-    counts = seen.counts()
-    if not counts:
+    if not seen.counts():
         return told
-    coins = _COINS if any(one.alone for one in seen.draws) or seen.generators else ()
-    others = [_passed(session, seed=seed)[1].counts() for seed in (*_SEEDS, *coins)]
-    loose = [kind for kind in counts if any(other[kind] != counts[kind] for other in others)]
-    loose += [kind for other in others for kind in other if not counts[kind]]
-    loose += [kind for kind, count in counts.items() if count > _TRIED]
-    followed = [_follows(session, base, seen, index, loose) for index in range(len(seen.draws))]
-    kept = [one for one, follows in zip(seen.draws, followed) if follows or one.graded]
-    used = collections.Counter(one.kind for one, follows in zip(seen.draws, followed) if follows)
-    drawn = collections.Counter(one.kind for one in kept)
-    told |= {"used": used + collections.Counter(seen.generators), "drawn": drawn + collections.Counter(seen.generators)}
-    return told | {"loose": sorted(set(loose))}
+    loose = _loose(session, seen)
+    used, drawn = collections.Counter(seen.generators), collections.Counter(seen.generators)
+    tried = 0
+    for index, one in enumerate(seen.draws):
+        tries = not one.alone and one.kind not in loose and tried < _TRIED
+        tried += tries
+        follows = not tries or _follows(session, base, index, one.graded)
+        used[one.kind] += follows
+        drawn[one.kind] += follows or one.graded
+    return told | {"used": dict(+used), "drawn": dict(+drawn), "loose": sorted(loose)}
+
+
+def _loose(session: Session, seen: Drawing) -> set[str]:
+    """Kinds of which another pass draws more or less, and those of which one draws many."""
+    counts = seen.counts()
+    tosses = bool(seen.generators) or any(one.alone for one in seen.draws)
+    others = [_passed(session, seed=seed)[1].counts() for seed in (_COINS if tosses else _SEEDS)]
+    differing = {kind for other in others for kind in {*counts, *other} if counts[kind] != other[kind]}
+    return differing | {kind for kind, count in counts.items() if count > _MANY}
 
 
 class Draw:
@@ -123,7 +131,7 @@ def _recording(seen: Drawing, other: int | None) -> Any:
                 return value
             kind = kinds[function]
             seen.draws.append(Draw(kind, value.numel() <= 1, torch.is_grad_enabled()))
-            return _replaced(kind, value, args) if len(seen.draws) - 1 == other else value
+            return _replaced(kind, value, args, kwargs or {}) if len(seen.draws) - 1 == other else value
 
     return Recording()
 
@@ -141,37 +149,52 @@ def _is_meant_to_drop() -> bool:
     return False
 
 
-def _replaced(kind: str, value: Any, args: Any) -> Any:
-    """Others of the same kind and range, such that a mask which is made of them is another one, too."""
+def _replaced(kind: str, value: Any, args: Any, given: Any) -> Any:
+    """Others that may be drawn as well: on a GPU, an index that is out of range ends the process."""
     import torch
 
     with torch.no_grad():
-        flat = value.detach().flatten()
-        if kind == "normal":
-            flat = 100 * flat.roll(1) + 1
-        elif kind in ("uniform", "integers"):
-            flat = flat.sort().values  # a threshold that few of them are below is crossed by the extremes
-            flat = torch.where(torch.arange(len(flat), device=flat.device) % 2 == 0, flat[-1:], flat[:1])
-        else:
-            flat = flat.roll(1)
+        flat = value.detach().flatten().roll(1)
+        if kind in ("uniform", "integers"):  # a mask of few is another one at the ends of the range
+            low, high = _ends(kind, value, args, given)
+            flat = torch.full_like(flat, low)
+            flat[::2] = high
         if any(value is one for one in args):
             return value.copy_(flat.view_as(value))
     return flat.view_as(value)
 
 
-def _follows(session: Session, base: Pass, seen: Drawing, index: int, loose: list[str]) -> bool:
-    """Whether the loss is another one where this draw is; so where that cannot be seen."""
-    one = seen.draws[index]
-    if one.alone or one.kind in loose or not base.losses:
-        return True
-    if any(str(loss.dtype) not in _PRECISE for loss in base.losses):
+def _ends(kind: str, value: Any, args: Any, given: Any) -> tuple[Any, Any]:
+    """The least and the most that these arguments let be drawn; of uniform numbers, next to them."""
+    import torch
+
+    is_written = any(value is one for one in args)  # rand() has numbers, too, which are its shape
+    told = [one for one in args if isinstance(one, (int, float))] if is_written or kind == "integers" else []
+    told += [given[name] for name in ("from", "low", "to", "high") if name in given]
+    if kind == "integers":
+        low, high = [0, *told][-2:] if told else (value.min().item(), value.max().item() + 1)
+        return low, high - 1
+    low, high = told if len(told) == 2 else (0.0, 1.0)
+    margin = (high - low) * torch.finfo(value.dtype).eps
+    return low + margin, high - margin
+
+
+def _follows(session: Session, base: Pass, index: int, graded: bool) -> bool:
+    """Whether the loss is another one where the draw of this index is; so where that cannot be seen."""
+    if not base.losses or any(str(loss.dtype) not in _PRECISE for loss in base.losses):
         return True
     try:
         other, _ = _passed(session, other=index)
     except Exception:  # whatever does not take these numbers has used them
         return True
-    return _values(other) != _values(base)
+    return _values(other) != _values(base) or (graded and not _same_inputs(other, base))
 
 
 def _values(done: Pass) -> list[float]:
     return [float(one.detach().float().mean()) for one in done.losses]
+
+
+def _same_inputs(one: Pass, other: Pass) -> bool:
+    """Whether its submodules were given the same: what jitter of 1e-6 does to a loss may be rounded away."""
+    pairs = list(zip(one.inputs, other.inputs))
+    return len(one.inputs) == len(other.inputs) and all(given.equal(also) for (_, given), (_, also) in pairs)
