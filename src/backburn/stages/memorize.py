@@ -21,6 +21,7 @@ from ..memorization import (
     afterwards,
     batch,
     census,
+    ctc,
     dependence,
     falling,
     forward,
@@ -234,6 +235,7 @@ CHECKS: tuple[Check, ...] = (
                 *batch.CHECKS,
                 *modes.CHECKS,
                 *losscalls.CHECKS,
+                *ctc.CHECKS,
                 *lossterms.CHECKS,
                 *parameters.CHECKS,
                 *forward.CHECKS[:1],  # what forward writes over, no step can show
