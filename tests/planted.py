@@ -302,6 +302,13 @@ class Uneven(Net):
         return F.cross_entropy(self(x)[keep], y[keep])
 
 
+def unaligned(self, x, y):
+    """Its four frames are the same scores, as they are: no logarithms of probabilities."""
+    frames = self(x).expand(4, *self(x).shape)
+    whole = torch.full((len(x),), 4)
+    return F.ctc_loss(frames, y[:, None].clamp(min=1), whole, whole.clamp(max=1))
+
+
 def shifted_labels(self, x, y):
     return F.cross_entropy(self(x), y.roll(1))
 
@@ -326,6 +333,7 @@ PLANTED = {
     "loss-counts-targets": (net(loss=lambda self, x, y: F.cross_entropy(self(x), y.where(y == 9, -100))), loader),
     "loss-fits-targets": (net(loss=lambda self, x, y: F.mse_loss(self(x)[:, 0], y.float())), loader),
     "loss-pairs-outputs": (net(loss=shifted_labels), loader),
+    "ctc-fits-targets": (net(loss=unaligned), loader),
     "targets-are-shifted": (lambda: Text(shifted=False), text),
     "loss-sign": (net(loss=lambda self, x, y: -F.cross_entropy(self(x), y)), loader),
     "loss-scale": (net(loss=lambda self, x, y: 1e-9 * F.cross_entropy(self(x), y)), loader),

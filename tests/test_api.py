@@ -5,6 +5,7 @@ import logging
 import os
 import random
 import signal
+import subprocess
 import sys
 import warnings
 from pathlib import Path
@@ -305,3 +306,54 @@ def test_one_module_twice_says_the_same():
     assert [evidence.dumps(outcome) for outcome in one.outcomes] == [
         evidence.dumps(outcome) for outcome in two.outcomes
     ]
+
+
+class Even(t.Net):
+    """Its batch is one sample again and again: an error that somebody may well have reviewed."""
+
+    def training_step(self, batch, batch_idx):
+        return self.loss(batch[0], batch[1])
+
+
+def one_input():
+    x, y = t.samples(64)
+    return t.loader(torch.utils.data.TensorDataset(x[:1].expand(64, 8), y))
+
+
+def test_an_error_that_was_reviewed_does_not_fail_again():
+    healthy = backburn.memorize(Even(), one_input())
+    assert healthy.cause == "memorize/inputs-vary"
+    again = backburn.memorize(Even(), one_input(), reference=healthy, seed=1)
+    assert "memorize/inputs-vary" not in loud(again)
+
+
+class Interrupted(t.Net):
+    def training_step(self, batch, batch_idx):
+        os.kill(os.getpid(), signal.SIGTERM)
+        return super().training_step(batch, batch_idx)
+
+
+def test_a_process_that_is_told_to_end_ends(tmp_path):
+    """And puts everything back before it does, for whoever handles the signal."""
+    told = []
+    before = signal.signal(signal.SIGTERM, lambda *_: told.append("end"))
+    module = Interrupted()
+    weights = copy.deepcopy(module.state_dict())
+    try:
+        report = backburn.memorize(module, t.loader())
+    except SystemExit as ended:
+        assert ended.code == 143
+    else:
+        assert report.verdict is Verdict.PASS  # the handler was the caller's, and Lightning left it alone
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    assert told
+    assert all(torch.equal(weights[name], one) for name, one in module.state_dict().items())
+
+
+def test_a_process_without_a_handler_is_ended_by_the_signal():
+    """By the signal itself, not by a report that goes on."""
+    code = "import backburn; from tests.test_api import Interrupted, t;"
+    code += "backburn.memorize(Interrupted(), t.loader()); print('on')"
+    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120)
+    assert ended.returncode == -signal.SIGTERM and "on" not in ended.stdout

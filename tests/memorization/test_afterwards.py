@@ -53,3 +53,34 @@ def test_a_precision_of_few_bits_is_allowed_for(precision, loss, silent):
     one = Checkpoint(before=0.1, after=loss, precision=precision)
     close = seen(after=msgspec.structs.replace(SOUND, checkpoint=one), losses=(0.12, 0.1))
     assert (found([afterwards.checkpoint_restores], close) == {}) == silent
+
+
+LOGGED = {"validation_step/val_acc": 1.0, "training_step/train_f1": 0.2}
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({}, ""),
+        ({"logged": LOGGED | {"validation_step/val_acc": 0.08}}, "val_acc = 0.08 of a memorized batch, and 1 when"),
+        ({"logged": LOGGED | {"training_step/train_f1": 0.0}}, ""),  # it was no good when it was reviewed
+        ({"logged": {}}, ""),
+        ({"validated": (2.5, 0.1)}, "a loss of 2.5 where training_step, in eval mode, has 0.1"),
+        ({"validated": (0.1001, 0.1)}, ""),
+        ({"validated": ()}, ""),
+    ],
+)
+def test_validation_is_held_against_what_was_reviewed(change, words):
+    sound = msgspec.structs.replace(SOUND, logged=LOGGED, validated=(0.1, 0.1))
+    healthy = reference(afterwards, seen(after=sound))
+    now = seen(after=msgspec.structs.replace(sound, **change), reference=healthy)
+    findings = found([afterwards.metric_agrees], now).get("metric-agrees", ())
+    assert [words in one.message for one in findings] == ([True] if words else [])
+    assert all(one.level.value == "error" for one in findings)
+
+
+def test_a_batch_that_was_not_memorized_says_nothing_of_metrics():
+    sound = msgspec.structs.replace(SOUND, logged=LOGGED)
+    healthy = reference(afterwards, seen(after=sound))
+    low = msgspec.structs.replace(sound, logged={"validation_step/val_acc": 0.1})
+    assert found([afterwards.metric_agrees], seen(after=low, ended="steps", reference=healthy)) == {}

@@ -5,6 +5,7 @@ import pytest
 
 from backburn.memorization import batch
 from backburn.memorization.batch import Again, Alignment, Batch, Leaf, Leak
+from backburn.memorization.dependence import Dependence, Leak as Leaked
 from backburn.report import Level
 
 from .evidence import found, reference, seen
@@ -94,6 +95,32 @@ def test_one_broken_thing_is_found_by_one_check(name):
     (named, (finding,)), *more = found(batch.CHECKS, seen(batch=broken, losses=(float("nan"),))).items()
     assert (named, finding.level.value, more) == (check, level, [])
     assert said in finding.message and finding.hint
+
+
+def test_packed_samples_have_rows_of_their_own():
+    """Nodes and edges of graphs: none is a row for each sample, and none is missing."""
+    nodes = msgspec.structs.replace(X, path="batch.x", shape=(90, 8), distinct=5)
+    edges = Leaf(path="batch.edge_index", roles=("input",), dtype="int64", shape=(2, 300), high=89, whole=True)
+    packed = msgspec.structs.replace(SOUND, leaves=(nodes, edges, Y))
+    assert found(batch.CHECKS, seen(batch=packed)) == {}
+
+
+def test_a_weight_of_1_beside_inputs_that_cannot_be_counted_is_no_single_input():
+    nodes = msgspec.structs.replace(X, path="batch.x", shape=(90, 8), distinct=0)
+    weight = msgspec.structs.replace(X, path="batch.w", shape=(16, 1), distinct=1, low=1.0, high=1.0, std=0.0)
+    (finding,) = found(batch.CHECKS, seen(batch=msgspec.structs.replace(SOUND, leaves=(nodes, weight, Y))))[
+        "inputs-vary"
+    ]
+    assert finding.level is Level.WARNING
+
+
+@pytest.mark.parametrize("far", [0.0, 0.5])
+def test_what_the_model_makes_of_samples_is_asked_only_where_it_keeps_them_apart(far):
+    healthy = msgspec.structs.replace(SOUND, alignment=Alignment(samples=128, p=0.0025, clear=12.0, by_model=True))
+    held = reference(batch, seen(batch=healthy))
+    by_chance = msgspec.structs.replace(SOUND, alignment=Alignment(samples=128, p=0.6, clear=0.1, by_model=True))
+    leak = Dependence(leak=Leaked(output="net", far=far))
+    assert ("labels-match-inputs" in found(batch.CHECKS, seen(held, batch=by_chance, dependence=leak))) is (far == 0)
 
 
 def test_what_is_new_against_the_reference_fails():

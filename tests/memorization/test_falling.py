@@ -149,3 +149,13 @@ def test_progress_is_a_share_of_the_size(losses, share):
 def test_a_reference_notes_progress_only_of_numbers():
     assert falling.figures(seen(losses=(4.0, 1.0)))["progress"] == 0.75
     assert "progress" not in falling.figures(seen(losses=(4.0, math.nan)))
+
+
+@pytest.mark.parametrize(
+    ("taken", "loss", "level"), [("", 0.4, "warning"), ("", 0.9, "error"), ("batch[1]", 0.4, "error")]
+)
+def test_targets_that_move_with_the_model_are_only_slow(taken, loss, level):
+    """A value that is bootstrapped from the next state's: its loss has no floor at 0 while the target moves."""
+    calls = (Call(name="mse_loss", weight=1.0, targets=64, taken=taken),)
+    told = {"losses": (1.0,) + (loss,) * 100, "loss_calls": LossCalls(calls=calls)} | STUCK
+    assert said(loss_falls, seen(**told)).level.value == level

@@ -3,7 +3,7 @@
 import msgspec
 import pytest
 
-from backburn.memorization.judging import at, listed, meant, spelled, suspected
+from backburn.memorization.judging import ERRORS, at, listed, meant, reviewed as held, spelled, suspected, trace
 from backburn.references import Machine, Reference
 from backburn.report import Finding, Level
 
@@ -59,3 +59,40 @@ def test_a_place_is_told_where_it_is_known():
     assert at(ONE, ("/a/train.py", 3)) == msgspec.structs.replace(ONE, file="/a/train.py", line=3)
     assert at(ONE, ("", 0)) == ONE
     assert (spelled(("/a/train.py", 3)), spelled(("", 0))) == (" (train.py:3)", "")
+
+
+class Seen:
+    def __init__(self, reference):
+        self.reference = reference
+
+
+def found_in(message, level=Level.ERROR):
+    def loss_sign(seen, config):
+        """The sign is right."""
+        yield Finding(message=message, level=level)
+
+    return loss_sign
+
+
+@pytest.mark.parametrize(
+    ("message", "level"),
+    [
+        ("batch[4] is 1 everywhere: 32 samples", Level.NOTICE),
+        ("batch[4] is 3.5e-2 everywhere: 16 samples", Level.NOTICE),  # the same, with other numbers
+        ("batch['x'] is 1 everywhere: 32 samples", Level.ERROR),
+    ],
+)
+def test_an_error_that_was_reviewed_is_a_notice_and_another_of_its_check_is_not(message, level):
+    check = found_in("batch[4] is 1 everywhere: 32 samples")
+    (error,) = check(None, None)
+    known = msgspec.structs.replace(reviewed("loss-sign"), settings={ERRORS: trace(check, error)})
+    (one,) = held(found_in(message))(Seen(known), None)
+    assert one.level is level and one.message.endswith("(as reviewed)") is (level is Level.NOTICE)
+    (one,) = held(check)(Seen(None), None)
+    assert one.level is Level.ERROR
+
+
+def test_what_holds_a_check_keeps_its_name_and_its_order():
+    check = found_in("x")
+    check.after = ("training-ran",)
+    assert (held(check).__name__, held(check).after) == ("loss_sign", ("training-ran",))

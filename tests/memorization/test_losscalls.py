@@ -122,3 +122,11 @@ def test_a_logarithm_of_what_rounds_to_zero_is_said(made, levels):
     findings = found_by((loss_is_finite,), seen_with(loss_calls=LossCalls(underflows=made))).get("loss-is-finite", ())
     assert [one.level.value for one in findings] == levels
     assert all(made.lower() in one.message for one in findings)
+
+
+def test_labels_that_are_missing_are_not_to_be_learned_from():
+    lacking = msgspec.structs.replace(SOUND, missing=15)
+    (finding,) = found(lacking)["loss-counts-targets"]
+    assert finding.level is Level.WARNING and "learns from 15 targets that are missing" in finding.message
+    (finding,) = found(lacking, reference(SOUND))["loss-counts-targets"]
+    assert finding.level is Level.ERROR

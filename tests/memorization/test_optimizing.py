@@ -4,7 +4,7 @@ import msgspec
 import pytest
 
 from backburn.memorization import optimizing
-from backburn.memorization.optimizing import Optimizing, Schedule, Stepped
+from backburn.memorization.optimizing import Idle, Optimizing, Schedule, Stepped
 from backburn.report import Level
 
 from .evidence import found, reference, seen
@@ -112,3 +112,41 @@ def test_a_gradient_of_0_is_suspected_and_new_where_it_is_more_than_reviewed():
     (new,) = found(optimizing.CHECKS, seen(reference(optimizing, seen(optimizing=adam())), **part))["gradients-reach"]
     (known,) = found(optimizing.CHECKS, seen(reference(optimizing, seen(**part)), **part))["gradients-reach"]
     assert (alone.level, new.level, known.level) == (Level.WARNING, Level.ERROR, Level.NOTICE)
+
+
+def levels(held, steps, check):
+    return [one.level for one in found(optimizing.CHECKS, seen(held, optimizing=steps)).get(check, ())]
+
+
+@pytest.mark.parametrize(
+    ("check", "broken", "words"),
+    [
+        (
+            "parameters-move",
+            msgspec.structs.replace(adam(), count=64, idle=(Idle(name="SGD", parameters=("head.weight",)),)),
+            "SGD, one of 1 optimizers, took no step in 64: 1 of 4 trainable parameters (head.weight)",
+        ),
+        ("learning-rate-holds", schedule(low=None, peak=100, planned=3.0), "warms up for 100 of its steps"),
+    ],
+)
+def test_what_may_be_meant_is_suspected(check, broken, words):
+    sound = reference(optimizing, seen(optimizing=adam()))
+    (finding,) = found(optimizing.CHECKS, seen(optimizing=broken))[check]
+    assert words in finding.message
+    known = reference(optimizing, seen(optimizing=broken))
+    told = [levels(held, broken, check) for held in (None, sound, known)]
+    assert told == [[Level.WARNING], [Level.ERROR], [Level.NOTICE]]
+
+
+def test_parameters_of_an_idle_optimizer_are_told_once():
+    idle = msgspec.structs.replace(adam(), idle=(Idle(name="SGD", parameters=("a.weight",)),))
+    assert list(found(optimizing.CHECKS, seen(optimizing=idle, without_gradient=("a.weight",)))) == ["parameters-move"]
+
+
+@pytest.mark.parametrize(
+    ("by_epoch", "name", "new"), [(True, "StepLR", True), (False, "StepLR", False), (True, "X", False)]
+)
+def test_a_schedule_that_is_stepped_otherwise_is_new(by_epoch, name, new):
+    held = reference(optimizing, seen(optimizing=schedule(low=None)))
+    now = schedule(low=None, by_epoch=by_epoch, name=name)
+    assert levels(held, now, "learning-rate-holds") == [Level.ERROR] * new

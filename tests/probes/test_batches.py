@@ -80,3 +80,27 @@ def test_a_batch_that_holds_itself_ends():
 )
 def test_the_samples_of_a_batch_are_its_first_dimension(one, samples):
     assert size(one) == samples
+
+
+@dataclasses.dataclass(slots=True)
+class Slotted:
+    nodes: torch.Tensor
+    edges: torch.Tensor
+
+
+class Columned:
+    """As pandas' classes: what looks like a shape is a property of the class."""
+
+    @property
+    def shape(self):
+        return (1,)
+
+
+def test_what_has_slots_shows_what_it_holds():
+    found = dict(leaves([Slotted(torch.zeros(3, 2), torch.ones(2, 4))]))
+    assert list(found) == ["batch[0].nodes", "batch[0].edges"]
+    assert size([Slotted(torch.zeros(3, 2), torch.ones(2, 4))]) == 3
+
+
+def test_a_class_is_a_leaf_that_says_its_name():
+    assert digest(leaves({"kind": Columned})) == digest(leaves({"kind": Columned}))

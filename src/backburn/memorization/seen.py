@@ -12,6 +12,7 @@ from ..training import Ended
 from .afterwards import After
 from .batch import Batch
 from .census import Census
+from .ctc import Ctc
 from .falling import Origin
 from .dependence import Dependence
 from .draws import Draws
@@ -63,6 +64,7 @@ class Told(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     origin: Origin | None = None
     batch: Batch | None = None
     loss_calls: LossCalls | None = None
+    ctc: Ctc | None = None
     pairing: Pairing | None = None
     parameters: Parameters | None = None
     modes: Modes | None = None

@@ -21,6 +21,7 @@ from ..memorization import (
     afterwards,
     batch,
     census,
+    ctc,
     dependence,
     draws,
     falling,
@@ -236,6 +237,7 @@ CHECKS: tuple[Check, ...] = (
                 *batch.CHECKS,
                 *modes.CHECKS,
                 *losscalls.CHECKS,
+                *ctc.CHECKS,
                 *lossterms.CHECKS,
                 *parameters.CHECKS,
                 *forward.CHECKS[:1],  # what forward writes over, no step can show

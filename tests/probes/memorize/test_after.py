@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+import torchmetrics
 from torch import nn
 
 from backburn.memorization import afterwards
@@ -114,3 +115,54 @@ def test_accumulated_means_of_unequal_parts_are_not():
     assert list(found([afterwards.accumulation_agrees], seen(after=told))) == ["accumulation-agrees"]
     told = after(Padded(), data=batch)
     assert told.untold["accumulation"] == "no gradients are accumulated"
+
+
+class Counted(Measured):
+    """Logs the metric itself, as torchmetrics says."""
+
+    def __init__(self):
+        super().__init__()
+        self.acc = torchmetrics.Accuracy("multiclass", num_classes=t.CLASSES)
+
+    def step(self, batch, name):
+        scores = self(batch[0])
+        self.acc(scores, batch[1])
+        self.log(f"{name}_acc", self.acc)
+        loss = nn.functional.cross_entropy(scores, batch[1])
+        self.log(f"{name}_loss", loss)
+        return loss
+
+
+class Unscaled(Counted):
+    """Validates on inputs that are scaled otherwise."""
+
+    def validation_step(self, batch, batch_idx):
+        return self.step([batch[0] * 9, batch[1]], "val")
+
+
+class YesNo(t.Net):
+    limit = 0.0
+
+    def training_step(self, batch, batch_idx):
+        scores, y = self(batch[0])[:, 0], (batch[1] > 1).float()
+        self.log("train_acc", ((scores > self.limit) == (y > 0.5)).float().mean())
+        return nn.functional.binary_cross_entropy_with_logits(scores, y)
+
+
+class Thresholded(YesNo):
+    """As if logits were probabilities, of which each is below 9."""
+
+    limit = 9.0
+
+
+def test_a_metric_object_tells_its_value_of_this_batch():
+    told = after(Counted())
+    assert [one.value for one in told.metrics] == [pytest.approx(one.right) for one in told.metrics]
+    assert found([afterwards.metric_agrees], seen(after=told)) == {}
+    assert told.validated[0] == pytest.approx(told.validated[1])
+    assert after(Unscaled()).validated[0] != pytest.approx(told.validated[1], rel=0.05)
+
+
+def test_yes_and_no_have_right_answers_too():
+    assert found([afterwards.metric_agrees], seen(after=after(YesNo()))) == {}
+    assert list(found([afterwards.metric_agrees], seen(after=after(Thresholded())))) == ["metric-agrees"]

@@ -46,3 +46,14 @@ def wrapped():
 )
 def test_libraries_and_probes_are_not_theirs(path, theirs):
     assert frames.is_theirs(path) is theirs
+
+
+def test_who_called_the_fit_is_no_part_of_the_step():
+    """A step of a library's, whose innermost frame of the user's would be the line of `trainer.fit`."""
+    outside = compile("def run(step):\n    return step()\n", session.__file__, "exec")
+    scope = {}
+    exec(outside, scope)
+    library = {"here": frames.here}
+    exec(compile("def step():\n    return here()\n", torch.__file__, "exec"), library)
+    assert scope["run"](library["step"]) == ("", 0)
+    assert scope["run"](lambda: frames.here())[0] == __file__

@@ -69,3 +69,33 @@ def test_a_validation_in_train_mode_is_seen():
 def test_without_such_layers_there_is_nothing_to_tell():
     told = t.told(steps=9)
     assert told.modes is None and "eval mode" in told.untold["modes"]
+
+
+class Awake(Validated):
+    """Each in a hook that Lightning calls before validation_step."""
+
+    wakes = False
+
+    def validation_step(self, batch, batch_idx):
+        self.log("val_loss", nn.functional.cross_entropy(self(batch[0]), batch[1]))
+
+
+class InModelEval(Awake):
+    def on_validation_model_eval(self):
+        pass
+
+
+class InEpochStart(Awake):
+    def on_validation_epoch_start(self):
+        self.train()
+
+
+class More(Awake):
+    def on_validation_model_eval(self):
+        super().on_validation_model_eval()
+        self.scale = 1.0
+
+
+@pytest.mark.parametrize(("module", "awake"), [(InModelEval, True), (InEpochStart, True), (More, False)])
+def test_hooks_before_validation_say_in_which_mode_it_runs(module, awake):
+    assert bool(modes_of(module()).awake) is awake

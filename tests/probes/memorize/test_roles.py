@@ -43,6 +43,55 @@ class HandWritten(t.Net):
         return -self(batch[0]).log_softmax(1).gather(1, batch[1][:, None]).mean()
 
 
+class Focal(torch.nn.Module):
+    """A loss of the project's own."""
+
+    def forward(self, logits, target):
+        likely = logits.log_softmax(1).gather(1, target[:, None])
+        return -((1 - likely.exp()) ** 2 * likely).mean()
+
+
+class OwnLoss(t.Net):
+    def __init__(self):
+        super().__init__()
+        self.criterion = Focal()
+
+    def training_step(self, batch, batch_idx):
+        return self.criterion(self(batch[0]), batch[1])
+
+
+class Computing(torch.nn.Module):
+    """As Hugging Face's models: labels are handed to it, and it computes the loss."""
+
+    def __init__(self, net):
+        super().__init__()
+        self.net = net
+
+    def forward(self, x, labels):
+        logits = self.net(x)
+        return {"loss": F.cross_entropy(logits, labels), "logits": logits}
+
+
+class Handed(t.Net):
+    def __init__(self):
+        super().__init__()
+        self.model = Computing(torch.nn.Linear(8, t.CLASSES))
+
+    def training_step(self, batch, batch_idx):
+        return self.model(batch[0], labels=batch[1])["loss"]
+
+
+class Lacking(t.Net):
+    """A label is missing, and masked."""
+
+    def training_step(self, batch, batch_idx):
+        x, y = batch
+        return F.mse_loss(self(x)[:, 0] * ~y.isnan(), y.nan_to_num())
+
+
+MISSING = Y.float().where(torch.arange(16) != 3, float("nan"))
+
+
 @pytest.mark.parametrize(
     ("module", "batch", "expected"),
     [
@@ -51,6 +100,9 @@ class HandWritten(t.Net):
         (Converted, (X, Y), [IN, OUT]),
         (Both, (X, Y), [IN | OUT, set()]),
         (HandWritten, (X, Y), [IN, OUT]),
+        (OwnLoss, (X, Y), [IN, OUT]),
+        (Handed, (X, Y), [IN, OUT]),
+        (Lacking, (X, MISSING), [IN, OUT]),
     ],
 )
 def test_roles_by_what_models_and_losses_are_given(module, batch, expected, tmp_path, monkeypatch):

@@ -153,3 +153,21 @@ def test_a_large_frozen_model_is_not_copied_and_a_copy_may_lie_in_the_hosts_memo
         net[1].weight.zero_()
     held.restore()
     assert net[1].weight.equal(before) and net[1].weight.requires_grad and not net[0].weight.requires_grad
+
+
+class Frozen(dict):
+    """As diffusers' FrozenDict."""
+
+    def update(self, *args, **given):
+        raise TypeError("frozen")
+
+    clear = pop = update
+
+
+def test_what_cannot_be_changed_needs_no_putting_back():
+    module = Module()
+    module.config = Frozen(a=1)
+    one = Snapshot(module)
+    changed(module)
+    one.restore()
+    assert module.config == {"a": 1} and module.table == {"a": 1}

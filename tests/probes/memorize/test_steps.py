@@ -387,3 +387,38 @@ def test_nothing_is_left_behind():
         told(kind)
         assert torch.autograd.backward is backward
         assert (optimizer._global_optimizer_pre_hooks, optimizer._global_optimizer_post_hooks) == hooks
+
+
+class Two(Net):
+    """Its head has an optimizer of its own."""
+
+    steps = True
+
+    def __init__(self):
+        super().__init__()
+        self.automatic_optimization = False
+
+    def configure_optimizers(self):
+        return [torch.optim.Adam(self.net[0].parameters(), lr=1e-2), torch.optim.SGD(self.net[2].parameters(), lr=0.1)]
+
+    def training_step(self, batch, batch_idx):
+        for optimizer in self.optimizers():
+            optimizer.zero_grad()
+        loss = self.loss(batch)
+        self.manual_backward(loss)
+        for optimizer in self.optimizers()[: 2 if self.steps else 1]:
+            optimizer.step()
+        self.log("loss", loss)
+
+
+class OneOfTwo(Two):
+    steps = False
+
+
+def test_an_optimizer_that_never_steps_is_named():
+    data = DataLoader(TensorDataset(torch.randn(16, 8), torch.randint(4, (16,))), batch_size=16)
+    sound = backburn.memorize(Two(), data)
+    assert sound.verdict == "pass"
+    report = backburn.memorize(OneOfTwo(), data, reference=sound)
+    (finding,) = next(one for one in report.outcomes if one.check == report.cause).findings
+    assert report.cause == "memorize/parameters-move" and "SGD, one of 2 optimizers, took no step" in finding.message

@@ -8,12 +8,13 @@ from __future__ import annotations
 import time
 from typing import Any
 
-from . import after, batch, census, dependence, draws, lossfacts, modes, pairing, parameters, purity, units
+from . import after, batch, census, ctc, dependence, draws, lossfacts, modes, pairing, parameters, purity, units
 from .session import Session, Untold
 
 FIRST: dict[str, Any] = {
     "batch": batch,
     "loss_calls": lossfacts,
+    "ctc": ctc,
     "parameters": parameters,
     "census": census,
     "modes": modes,

@@ -268,7 +268,7 @@ class Memorizer:
         way = first - floor
         if known and known.constant is not None and way <= threshold * (known.constant - floor):
             way = known.constant - floor  # it began where others end: it need only stay there
-        self.has_floor = configured is not None or bound is not None
+        self.has_floor = configured is not None or (bound is not None and not _is_of_pairs(self.looked))
         self.mark = floor + threshold * way if way > 0 and self.has_floor else -math.inf
         self.lowest = -sys.float_info.max if bound is None else bound - _TOLERANCE * abs(first - bound)
         if known and known.sign < 0:
@@ -332,6 +332,21 @@ class Memorizer:
             "bound": known.floor if known else None,
             "constant": known.constant if known else None,
         }
+
+
+def _is_of_pairs(looked: dict[str, Any]) -> bool:
+    """Whether samples are told from each other by their likeness, as `backburn.memorization.falling` asks: that loss
+    stays far above its bound, and to train it to its end would take all steps.
+    """
+    told = looked.get("loss_calls") or {}
+    return any(
+        one["name"] == "cross_entropy"
+        and one["weight"]
+        and one.get("targets", 0) > 1
+        and not one.get("taken")
+        and one.get("classes", 0) >= max(told["size"], 2)
+        for one in told.get("calls", ())
+    )
 
 
 def _is_compiled(pl_module: Any) -> bool:

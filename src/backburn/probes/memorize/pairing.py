@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 from ..floor import Call
@@ -30,7 +30,8 @@ def look(session: Session) -> dict[str, Any]:
         return {"unpaired": list(_unpaired(plain, seen))}
     exchange = Exchange(session)  # a sample is no row of each part: graphs, ragged rows
     seen = _moves(exchange.plain, (done for _, done in exchange.each()))
-    return {"unpaired": list(_unpaired(exchange.plain, seen))}
+    # Of samples that are sorted on the way, several rows move, and now and then the right one is among them.
+    return {"unpaired": list(_unpaired(exchange.plain, seen, all))}
 
 
 def _copies(session: Session) -> Iterator[Pass]:
@@ -55,10 +56,12 @@ def _moves(plain: Pass, changes: Iterable[Pass]) -> dict[int, list[Moved]]:
     return seen
 
 
-def _unpaired(plain: Pass, seen: dict[int, list[Moved]]) -> Iterator[dict[str, Any]]:
-    mixed = {_place(plain.calls[index]) for index, pairs in seen.items() if any(map(_overlap, pairs))}
+def _unpaired(
+    plain: Pass, seen: dict[int, list[Moved]], enough: Callable[[Iterable[bool]], bool] = any
+) -> Iterator[dict[str, Any]]:
+    mixed = {_place(plain.calls[index]) for index, pairs in seen.items() if enough(map(_overlap, pairs))}
     for index, pairs in seen.items():
-        call, (outputs, targets) = plain.calls[index], pairs[0]
+        call, (outputs, targets) = plain.calls[index], next((one for one in pairs if not _overlap(one)), pairs[0])
         if _place(call) not in mixed:  # mixup holds the same outputs against another sample's targets too
             rows = [int(one.nonzero()[0]) for one in (targets, outputs)]
             yield {"name": call.name, "where": call.where, "target": rows[0], "output": rows[1]}
