@@ -31,6 +31,7 @@ from ..memorization import (
     optimizing,
     parameters,
     planted,
+    standing,
     units,
 )
 from ..memorization.falling import loss_above_bound, loss_falls, loss_is_finite
@@ -203,6 +204,7 @@ _KEPT = (
     forward.kept,
     dependence.kept,
     afterwards.kept,
+    standing.kept,
 )
 
 
@@ -244,6 +246,7 @@ CHECKS: tuple[Check, ...] = (
                 *forward.CHECKS[1:],
                 *dependence.CHECKS,
                 *census.CHECKS,
+                *standing.CHECKS,
                 *map(after(loss_is_finite), (loss_falls, *afterwards.CHECKS)),
                 lossterms.as_reviewed,
                 within_budget,
