@@ -369,6 +369,7 @@ PLANTED = {
     "as-reviewed": (Net, loader),
     "data-are-as-reviewed": (Net, loader),
     "model-is-as-reviewed": (Net, loader),
+    "state-moves-as-reviewed": (net(made=lambda self: self.register_buffer("queue", torch.zeros(4))), loader),
 }
 # What each one's reference notes: that no check found anything, and of these what is another now.
 REVIEWED = {
@@ -377,6 +378,7 @@ REVIEWED = {
     "as-reviewed": {"figures": {"loss: first": [0.02]}},
     "data-are-as-reviewed": {"settings": {"data batch[0]": "kind=float shape=3x32x32 mean=0.1 std=1 whole=False"}},
     "model-is-as-reviewed": {"settings": {"layers": "activations=1 normalisations=4"}},
+    "state-moves-as-reviewed": {"settings": {"moves": "queue=8"}},
 }
 
 

@@ -156,7 +156,8 @@ def _thawed(seen: Evidence, told: Parameters) -> Iterator[Finding]:
     patterns = seen.reference.settings.get("frozen", "").split() if seen.reference else []
     found = {one: len(fnmatch.filter(told.trained, one)) for one in patterns}
     found = {one: count for one, count in found.items() if count}
-    if found:
+    # An adapter that is put into a frozen part has a name below it, and as many are frozen as before.
+    if found and seen.reference and len(told.frozen) < int(seen.reference.settings.get("frozen-count", "0")):
         some = ", ".join(f"{one} ({count} parameter{'s' * (count > 1)})" for one, count in list(found.items())[:_SHOWN])
         more = f" and {len(found) - _SHOWN} more" if len(found) > _SHOWN else ""
         message = f"{some}{more} are trained, and were frozen when it was reviewed"

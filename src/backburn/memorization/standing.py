@@ -36,15 +36,24 @@ def state_moves_as_reviewed(seen: Evidence, config: Any) -> Iterator[Finding]:
         raise Skip("there is no reference")
     now, before = _last(seen), _parsed(seen.reference.settings.get("moves", ""))
     stopped = [one for one in now.still if one in before and now.steps >= _ENOUGH * before[one]]
+    # A part of which other state is gone was made anew: a codebook that gradients train now keeps no averages.
+    rebuilt = {_part(one) for one in before if one not in now.moved and one not in now.still}
+    stopped = [one for one in stopped if _part(one) not in rebuilt and (_part(one) == one or _part(one) not in stopped)]
     if stopped:
         more = f" and {len(stopped) - _NAMED} more" if len(stopped) > _NAMED else ""
-        message = f"{', '.join(stopped[:_NAMED])}{more} stayed what it was in {now.steps} steps"
+        what = "what they were" if len(stopped) > 1 else "what it was"
+        message = f"{', '.join(stopped[:_NAMED])}{more} stayed {what} in {now.steps} steps"
         yield meant(Finding(message=f"{message}, and moved when it was reviewed", hint=_STOPPED))
 
 
 _STOPPED = (
     "Is what updates it still called (a hook by its exact name, in train mode), more often than each so many steps?"
 )
+
+
+def _part(group: str) -> str:
+    """`ema.*` of `ema.*.running_mean`; the group itself of all parameters of a part, `ema.*`."""
+    return group if group.endswith("*") else group.rpartition(".")[0] or group
 
 
 def _last(seen: Evidence) -> Standing:
