@@ -68,6 +68,17 @@ class Shadowed(t.Net):
             self.shadow.update()
 
 
+class Copying(Callback):
+    """An average as a plain copy."""
+
+    def on_fit_start(self, trainer, pl_module):
+        self.copy = copy.deepcopy(pl_module.head)
+
+    @torch.no_grad()
+    def on_train_batch_end(self, trainer, pl_module, outputs, batch, batch_idx):
+        self.copy.weight.lerp_(pl_module.head.weight, 0.1)
+
+
 class Averaging(Callback):
     """As lightning's WeightAveraging: a module of the callback's own."""
 
@@ -112,6 +123,10 @@ def test_what_lies_in_plain_objects_and_callbacks_is_seen_too(update):
     names = ["shadow.shadow_params.*", "Averaging.average.*"]
     assert [list(one.moved) for one in told] == ([[one] for one in names] if update else [[], []])
     assert [list(one.still) for one in told] == ([[], []] if update else [[one] for one in names])
+
+
+def test_a_copy_is_one_group():
+    assert seen(t.Net(), callbacks=[Copying()]).moved == {"Copying.copy.*": 8}
 
 
 def test_lightnings_own_average_is_seen():

@@ -112,16 +112,19 @@ def _all(session: Session, everything: bool = False) -> Iterator[One]:
 def _of_module(module: Any, trained: set[str], prefix: str) -> Iterator[One]:
     """Its parameters, grouped by the largest parts that are not trained, and its buffers, by their own names there."""
     above = {".".join(parts[:n]) for parts in (name.split(".") for name in trained) for n in range(1, len(parts))}
+    whole = bool(prefix and not trained)
     roots = set()
     for name, one in module.named_parameters():
         root = _root(name, above)
         roots.add(root)
-        yield One(f"{prefix}{root}.*" if root != name else f"{prefix}{name}", prefix + name, one)
+        part = "*" if whole else f"{root}.*" if root != name else name
+        yield One(prefix + part, prefix + name, one)
     for name, one in module.named_buffers():
         path, _, leaf = name.rpartition(".")
         root = _root(path, above)
         part = root if root in roots else path.partition(".")[0]
-        yield One(f"{prefix}{part}.*.{leaf}" if part else f"{prefix}{leaf}", prefix + name, one)
+        part = "*." if whole else f"{part}.*." if part else ""
+        yield One(prefix + part + leaf, prefix + name, one)
 
 
 def _root(name: str, above: set[str]) -> str:
@@ -171,7 +174,7 @@ class _Plain:
             return
         if hasattr(value, "named_buffers") and hasattr(value, "named_parameters"):
             self.parts.add(id(value))
-            if not _is_foreign(value):
+            if not _is_foreign(value, but="LightningModule"):  # a copy; the one that is trained is among the parts
                 yield from self._of_module(value, path)
         elif _is_tensor(value):
             self.known.add(id(value))
