@@ -378,6 +378,7 @@ PLANTED = {
     "data-are-as-reviewed": (Net, loader),
     "model-is-as-reviewed": (Net, loader),
     "noise-is-as-reviewed": (Net, loader),
+    "state-moves-as-reviewed": (net(made=lambda self: self.register_buffer("queue", torch.zeros(4))), loader),
 }
 # What each one's reference notes: that no check found anything, and of these what is another now.
 REVIEWED = {
@@ -387,6 +388,7 @@ REVIEWED = {
     "data-are-as-reviewed": {"settings": {"data batch[0]": "kind=float shape=3x32x32 mean=0.1 std=1 whole=False"}},
     "model-is-as-reviewed": {"settings": {"layers": "activations=1 normalisations=4"}},
     "noise-is-as-reviewed": {"settings": {"draws": "integers=1 normal=1"}},
+    "state-moves-as-reviewed": {"settings": {"moves": "queue=8"}},
 }
 
 

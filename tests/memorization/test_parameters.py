@@ -85,3 +85,20 @@ def test_an_expert_that_this_batch_is_not_routed_to_is_never_an_error():
     held = reference(parameters, evidence())
     outcome = found(parameters.CHECKS, evidence(held, disconnected=("experts.3.weight",)))
     assert [one.level for one in outcome["parameters-are-connected"]] == [Level.NOTICE]
+
+
+@pytest.mark.parametrize(
+    ("now", "said"),
+    [
+        ({"trained": (*BACKBONE, "head.weight")}, "backbone.* (4 parameters) are trained, and were frozen"),
+        ({"trained": BACKBONE[2:], "frozen": BACKBONE[:2]}, "backbone.* (2 parameters) are trained"),
+        ({"trained": ("backbone.0.lora",), "frozen": BACKBONE}, None),
+        ({"trained": ("encoder.0.weight", "head.weight")}, None),  # it was renamed, or is gone
+        ({"trained": ()}, None),  # no gradient, or no optimizer: it stays what it is
+    ],
+)
+def test_what_was_frozen_when_it_was_reviewed_and_is_trained_is_an_error(now, said):
+    held = reference(parameters, evidence(frozen=BACKBONE, frozen_parts=("backbone",)))
+    found_now = found(parameters.CHECKS, evidence(held, **now)).get("parameters-stay-trainable", ())
+    assert [said in one.message for one in found_now if one.level is Level.ERROR] == ([True] if said else [])
+    assert "parameters-stay-trainable" not in found(parameters.CHECKS, evidence(trained=now["trained"]))

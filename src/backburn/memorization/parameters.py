@@ -32,6 +32,7 @@ class Parameters(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     """
 
     trainable: int = 0
+    trained: tuple[str, ...] = ()  # in the graph, and in an optimizer
     frozen: tuple[str, ...] = ()
     frozen_parts: tuple[str, ...] = ()
     unregistered: tuple[str, ...] = ()
@@ -125,10 +126,14 @@ def parameters_are_optimized(seen: Evidence, config: Any) -> Iterator[Finding]:
 
 
 def parameters_stay_trainable(seen: Evidence, config: Any) -> Iterator[Finding]:
-    """No parameter is frozen that was not declared (`frozen`) or reviewed."""
+    """No parameter is frozen, or trained, that was not declared (`frozen`) or reviewed."""
     told = seen.look("parameters", Parameters)
+    thawed = list(_thawed(seen, told))
+    yield from thawed
     if not told.frozen:
-        raise Skip("no parameter is frozen")
+        if not thawed:
+            raise Skip("no parameter is frozen")
+        return
     noted = seen.reference.settings if seen.reference else {}
     known = (*config.frozen, *noted.get("frozen", "").split())
     frozen = [name for name in told.frozen if not any(fnmatch.fnmatch(name, one) for one in known)]
@@ -144,6 +149,23 @@ def parameters_stay_trainable(seen: Evidence, config: Any) -> Iterator[Finding]:
         yield msgspec.structs.replace(finding, level=Level.NOTICE)
     else:
         yield msgspec.structs.replace(finding, level=Level.WARNING)
+
+
+def _thawed(seen: Evidence, told: Parameters) -> Iterator[Finding]:
+    """What was frozen when it was reviewed, and is trained now: a teacher, a backbone that is to stay what it is."""
+    patterns = seen.reference.settings.get("frozen", "").split() if seen.reference else []
+    found = {one: len(fnmatch.filter(told.trained, one)) for one in patterns}
+    found = {one: count for one, count in found.items() if count}
+    # An adapter that is put into a frozen part has a name below it, and as many are frozen as before.
+    if found and seen.reference and len(told.frozen) < int(seen.reference.settings.get("frozen-count", "0")):
+        some = ", ".join(f"{one} ({count} parameter{'s' * (count > 1)})" for one, count in list(found.items())[:_SHOWN])
+        more = f" and {len(found) - _SHOWN} more" if len(found) > _SHOWN else ""
+        message = f"{some}{more} are trained, and were frozen when it was reviewed"
+        yield at(meant(Finding(message=message, hint=_THAWED)), told.optimizer)
+
+
+_SHOWN = 3
+_THAWED = "Is requires_grad_(False) still called, on these, before configure_optimizers? `require_grad` sets nothing."
 
 
 def _in_whole_part(name: str, told: Parameters) -> bool:

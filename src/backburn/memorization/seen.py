@@ -22,6 +22,7 @@ from .losscalls import LossCalls, Pairing
 from .memory import Exhausted
 from .optimizing import Optimizing
 from .parameters import Parameters
+from .standing import Standing
 from .units import Units
 
 Look = TypeVar("Look")
@@ -75,6 +76,9 @@ class Told(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     draws: Draws | None = None
     optimizing: Optimizing | None = None
     after: After | None = None
+    standing: Standing | None = None
+    standing_moved: Standing | None = None
+    standing_last: Standing | None = None
     census: Census | None = None
     planted: tuple[Planted, ...] = ()
     kind: str = "memorize-probe"

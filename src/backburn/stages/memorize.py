@@ -33,6 +33,7 @@ from ..memorization import (
     optimizing,
     parameters,
     planted,
+    standing,
     units,
 )
 from ..memorization.falling import loss_above_bound, loss_falls, loss_is_finite
@@ -206,6 +207,7 @@ _KEPT = (
     dependence.kept,
     draws.kept,
     afterwards.kept,
+    standing.kept,
 )
 
 
@@ -249,6 +251,7 @@ CHECKS: tuple[Check, ...] = (
                 *draws.CHECKS,
                 *dependence.CHECKS,
                 *census.CHECKS,
+                *standing.CHECKS,
                 *map(after(loss_is_finite), (loss_falls, *afterwards.CHECKS)),
                 lossterms.as_reviewed,
                 within_budget,

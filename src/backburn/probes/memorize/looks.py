@@ -8,10 +8,25 @@ from __future__ import annotations
 import time
 from typing import Any
 
-from . import after, batch, census, ctc, dependence, draws, lossfacts, modes, pairing, parameters, purity, units
+from . import (
+    after,
+    batch,
+    census,
+    ctc,
+    dependence,
+    draws,
+    lossfacts,
+    modes,
+    pairing,
+    parameters,
+    purity,
+    standing,
+    units,
+)
 from .session import Session, Untold
 
 FIRST: dict[str, Any] = {
+    "standing": standing,
     "batch": batch,
     "loss_calls": lossfacts,
     "ctc": ctc,
@@ -21,13 +36,14 @@ FIRST: dict[str, Any] = {
     "units": units,
 }  # before the first step
 MOVED: dict[str, Any] = {
+    "standing_moved": standing,
     "units_moved": units,
     "pairing": pairing,
     "forward": purity,
     "draws": draws,
     "dependence": dependence,
 }  # after the first few steps: a head that starts at zero shows nothing before
-LAST: dict[str, Any] = {"after": after}  # once it has memorized, or cannot
+LAST: dict[str, Any] = {"standing_last": standing, "after": after}  # once it has memorized, or cannot
 
 
 def take(looks: dict[str, Any], session: Session, limit: float) -> dict[str, Any]:

@@ -36,6 +36,7 @@ def look(session: Session) -> dict[str, Any]:
     total = sum(one.numel() for one in trainable.values()) or 1
     return {
         "trainable": len(trainable),
+        "trained": [name for name, one in trainable.items() if id(one) in graph and id(one) in optimized],
         "frozen": [name for name, one in named.items() if not one.requires_grad],
         "frozen_parts": list(_frozen_parts(module)),
         **sets,

@@ -33,6 +33,7 @@ class Session:
         self.planned: float = 0  # steps that the user's own Trainer would take; inf where that is not known
         self.schedules: Any = None  # of the learning rate, as they were tried ahead
         self.roles: dict[str, set[str]] | None = None  # of the parts of the batch, once they were asked for
+        self.standing: Any = None  # what is not trained, as it was, once that was looked at
         self._first: Pass | None = None
 
     @property
