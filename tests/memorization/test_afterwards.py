@@ -79,6 +79,15 @@ def test_validation_is_held_against_what_was_reviewed(change, words):
     assert all(one.level.value == "error" for one in findings)
 
 
+def test_a_metric_that_is_true_of_its_predictions_is_not_wrong():
+    """Of averaged weights, which lag behind."""
+    sound = msgspec.structs.replace(SOUND, logged=LOGGED)
+    healthy = reference(afterwards, seen(after=sound))
+    behind = Metric(hook="validation_step", name="val_acc", value=0.4, right=0.4, by_class=0.4, plain=True)
+    told = After(metrics=(behind,), logged={"validation_step/val_acc": 0.4})
+    assert found([afterwards.metric_agrees], seen(after=told, reference=healthy)) == {}
+
+
 def test_a_batch_that_was_not_memorized_says_nothing_of_metrics():
     sound = msgspec.structs.replace(SOUND, logged=LOGGED)
     healthy = reference(afterwards, seen(after=sound))
