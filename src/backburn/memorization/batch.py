@@ -41,6 +41,7 @@ _MOVED = 4.0  # reviewed standard deviations by which a mean may differ
 # by a factor of 3 in 1 of 5 draws; by 6 standard errors, and in their quartiles too, in none of 1000.
 _ROWS = 16
 _SCALED, _ERRORS = 3.0, 6.0
+_MANY, _SCALED_MANY = 64, 2.5  # pictures that are normalised twice come to 1/0.29 to 1/0.5 of their scale
 _HEAVY = 9.0  # fourth moment from which the quartiles have to agree (an exponential distribution's)
 _SHARE = 0.05  # of the numbers, and so many samples of it, for it to be there or not by more than luck: e**-9
 _SURE = 9.0
@@ -579,10 +580,12 @@ def _scales(was: dict[str, float], now: Leaf, rows: int) -> Iterator[str]:
 def _is_scaled(was: dict[str, float], now: Leaf, rows: int) -> bool:
     """Whether the standard deviation is another one, and, of heavy tails, the quartiles are too."""
     tail = max(was.get("tail", 3.0), now.tail)
-    limit = max(_SCALED, math.exp(_ERRORS * math.sqrt(max(tail - 1, 0) / (4 * rows))))
-    if not _ratio(now.std, was["std"]) > limit:
+    limit = max(
+        _SCALED_MANY if rows >= _MANY else _SCALED, math.exp(_ERRORS * math.sqrt(max(tail - 1, 0) / (4 * rows)))
+    )
+    if not now.std or not _ratio(now.std, was["std"]) > limit:
         return False
-    return tail <= _HEAVY or _ratio(now.between, was.get("between", 0.0)) > _SCALED
+    return tail <= _HEAVY or _ratio(now.between, was.get("between", 0.0)) > _SCALED_MANY
 
 
 def _ratio(one: float, other: float) -> float:

@@ -117,10 +117,14 @@ def _parts(chunks: Sequence[tuple[int, dict[str, Any]]], known: dict[str, set[st
 
 def _named(tensors: dict[str, Any], count: int) -> dict[str, str]:
     """Path -> name of its part: `batch[1][]['boxes']` for each of as many as there are samples."""
-    tensors = {path: one for path, one in tensors.items() if one.numel() and not one.is_complex()}
-    alike = collections.Counter(re.sub(r"\[\d+\]", "[]", path) for path in tensors)
-    named = {path: re.sub(r"\[\d+\]", "[]", path) for path in tensors}
-    return {path: name if alike[name] == count > 2 else path for path, name in named.items()}
+    paths = [path for path, one in tensors.items() if one.numel() and not one.is_complex()]
+    alike = collections.Counter(name for path in paths for name in _any_index(path))
+    return {path: next((name for name in _any_index(path) if alike[name] == count > 2), path) for path in paths}
+
+
+def _any_index(path: str) -> list[str]:
+    """The path with one of its numbers left out, each in turn."""
+    return [f"{path[: one.start()]}[]{path[one.end() :]}" for one in re.finditer(r"\[\d+\]", path)]
 
 
 def _thinned(one: Any, count: int) -> Any:
@@ -138,7 +142,8 @@ def _numbers(one: Any) -> dict[str, Any]:
     centred = values - values.mean()
     std = float(centred.square().mean().sqrt())
     low, middle, high = values.sort()[0][[len(values) // 4, len(values) // 2, (3 * len(values)) // 4]].tolist()
-    told = {"low": float(values.min()), "high": float(values.max()), "mean": float(values.mean()), "std": std}
+    told: dict[str, Any] = {"low": float(values.min()), "high": float(values.max())}
+    told |= {"mean": float(values.mean()), "std": std}
     told |= {"between": high - low, "tail": float((centred / std).pow(4).mean()) if std > 0 else 0.0}
     told["negative"] = float((values < 0).double().mean())
     told["fractions"] = float((values != values.round()).double().mean()) if one.is_floating_point() else 0.0
@@ -387,7 +392,10 @@ def _through(
         there = session.tensors(batch)
         labels = [there[path] for path, role in known.items() if role == {TARGET} and path in there]
         labels = [one for one in labels if one.dim() and len(one) == len(part)]
-        done = session.run(batch, evaluation=True)
+        try:
+            done = session.run(batch, evaluation=True)
+        except Exception:  # a detector gives boxes, not losses, in eval mode
+            return None
         outputs = [one.detach() for _, one in done.outputs if one.dim() and len(one) == len(part)]
         outputs = [one for one in outputs if one.is_floating_point() and not one.isnan().any()]
         if len(labels) != 1 or not outputs or labels[0].numel() // len(part) > 32:
