@@ -252,7 +252,7 @@ def test_pairs_that_belong_together_no_more_are_new(before, now, level):
     assert finding.level is level and f"{before:.1f} when reviewed" in finding.message
 
 
-@pytest.mark.parametrize(("before", "now"), [(16.0, 5.0), (5.5, 0.0), (8.0, 3.1)])
+@pytest.mark.parametrize(("before", "now"), [(16.0, 5.0), (9.5, 0.0), (10.0, 2.6)])
 def test_pairs_that_were_never_clear_are_silent(before, now):
     healthy = reference(batch, seen(batch=paired(before)))
     assert found(batch.CHECKS, seen(batch=paired(now), reference=healthy)) == {}

@@ -46,7 +46,8 @@ _HEAVY = 9.0  # fourth moment from which the quartiles have to agree (an exponen
 _SHARE = 0.05  # of the numbers, and so many samples of it, for it to be there or not by more than luck: e**-9
 _SURE = 9.0
 _TURNED = 0.15  # by which a share of ones may differ, beyond 5 standard errors
-_PAIRED, _APART = 6.0, 3.0  # as _CLEAR and _GONE, for pairs
+# As _CLEAR and _GONE, for pairs: other rows of the same data move what is 9 on average by 3, and there are many pairs.
+_PAIRED, _APART = 10.0, 2.5
 _LEFT = 8.0  # times that what was clearer must have fallen by: a few samples may stay where they were
 _NOTED = 8  # pairs
 
