@@ -205,3 +205,93 @@ def test_a_list_of_samples_is_whole(count, expected):
     images = [msgspec.structs.replace(X, path=f"batch[0][{index}]", shape=(3, 8, 8)) for index in range(count)]
     told = msgspec.structs.replace(SOUND, leaves=(*images, Y))
     assert list(found([batch.batch_is_whole], seen(batch=told))) == expected
+
+
+def part(**change):
+    """A part over many samples: ones and zeros, half of each."""
+    about = {"path": "batch[0]", "dtype": "float32", "shape": (32, 8), "rows": 192, "std": 1.0, "tail": 3.0}
+    about |= {"low": -3.0, "high": 3.0, "between": 1.3, "negative": 0.5, "fractions": 1.0}
+    return msgspec.structs.replace(SOUND, parts=(Leaf(**about | change),))
+
+
+BITS = {"dtype": "int64", "low": 0, "high": 1, "mean": 0.65, "std": 0.48, "tail": 1.4, "between": 1.0, "negative": 0.0}
+BITS |= {"fractions": 0.0, "whole": True, "counts": {"0": 67, "1": 125}, "common": 1, "share": 0.65}
+TAGS = BITS | {"low": -100, "high": 3, "negative": 0.6, "ignored": 0.6, "common": 1, "share": 0.2}
+TAGS |= {"counts": {"-100": 600, "1": 200, "2": 100, "3": 100}}
+HEAVY = {"tail": 60.0, "between": 2.0, "std": 9.0}
+COUNTS = {"fractions": 0.0, "whole": True, "negative": 0.0, "low": 0.0, "high": 40.0}
+
+
+@pytest.mark.parametrize(
+    ("before", "now", "said"),
+    [
+        ({}, {"std": 2.7}, "standard deviation 2.7 instead of 1"),
+        ({}, {"mean": 1.1}, "mean 1.1 instead of 0"),
+        ({}, {"std": 0.0, "mean": 1.0, "between": 0.0, "tail": 0.0}, "1 everywhere"),
+        ({}, {"negative": 0.0}, "no negative numbers instead of 50%"),
+        ({"negative": 0.0}, {}, "50% negative numbers instead of none"),
+        (COUNTS, COUNTS | {"fractions": 0.6, "whole": False}, "60% fractions instead of none"),
+        (HEAVY, HEAVY | {"std": 90.0, "between": 20.0}, "standard deviation 90"),
+        (BITS, BITS | {"mean": 0.35}, "turned round, 35% ones instead of 65%"),
+        (BITS, BITS | {"mean": 0.01}, "1% ones instead of 65%"),
+        (TAGS, TAGS | {"ignored": 0.2}, "20% of -100 (what a loss ignores) instead of 60%"),
+        (TAGS, TAGS | {"ignored": 0.4, "counts": {"-100": 400, "0": 200, "1": 200}}, "lowest 0 instead of 1"),
+        (TAGS, TAGS | {"counts": {"-100": 600, "1": 200, "2": 100, "90": 100}}, "highest"),
+        (TAGS, TAGS | {"counts": {"-100": 600, "2": 200, "3": 200}}, "no 1 instead of 20%"),
+    ],
+)
+def test_numbers_over_many_samples_are_held_closely(before, now, said):
+    healthy = reference(batch, seen(batch=part(**before)))
+    (finding,) = found(batch.CHECKS, seen(batch=part(**now), reference=healthy))["data-are-as-reviewed"]
+    assert finding.level is Level.ERROR and said in finding.message
+
+
+@pytest.mark.parametrize(
+    ("before", "now"),
+    [
+        ({}, {"std": 1.9, "mean": 0.6}),
+        ({"rows": 16}, {"rows": 16, "std": 2.6, "mean": 1.4}),
+        ({"rows": 8}, {"rows": 8, "std": 4.0, "mean": 3.0, "negative": 0.0}),  # too few to say more than before
+        (HEAVY, HEAVY | {"std": 40.0, "between": 2.2}),
+        ({"tail": 60.0, "rows": 32}, {"std": 0.0, "between": 0.0, "tail": 0.0, "rows": 32}),  # few ones among zeros
+        ({"negative": 0.0}, {"negative": 0.02}),
+        (BITS, BITS | {"mean": 0.5}),
+        (BITS | {"rows": 16}, BITS | {"rows": 16, "mean": 0.35}),
+        (TAGS, TAGS | {"ignored": 0.5}),
+        (TAGS, TAGS | {"counts": {"-100": 600, "0": 4, "1": 200, "2": 100, "3": 100, "4": 4}}),  # rare classes
+    ],
+)
+def test_samples_that_were_drawn_anew_are_the_same_data(before, now):
+    healthy = reference(batch, seen(batch=part(**before)))
+    assert found(batch.CHECKS, seen(batch=part(**now), reference=healthy)) == {}
+
+
+def paired(far):
+    return msgspec.structs.replace(
+        SOUND, alignment=None, pairs={"batch[0] ~ batch[2]": far, "batch[0] ~ batch[3]": 3.1}
+    )
+
+
+@pytest.mark.parametrize(("before", "now", "level"), [(16.0, 0.4, Level.ERROR), (75.0, 4.0, Level.ERROR)])
+def test_pairs_that_belong_together_no_more_are_new(before, now, level):
+    healthy = reference(batch, seen(batch=paired(before)))
+    (finding,) = found(batch.CHECKS, seen(batch=paired(now), reference=healthy))["labels-match-inputs"]
+    assert finding.level is level and f"{before:.1f} when reviewed" in finding.message
+
+
+@pytest.mark.parametrize(("before", "now"), [(16.0, 5.0), (9.5, 0.0), (10.0, 2.6)])
+def test_pairs_that_were_never_clear_are_silent(before, now):
+    healthy = reference(batch, seen(batch=paired(before)))
+    assert found(batch.CHECKS, seen(batch=paired(now), reference=healthy)) == {}
+
+
+def test_a_reference_without_parts_is_held_as_before():
+    healthy = reference(batch, seen(batch=SOUND))
+    assert found(batch.CHECKS, seen(batch=part(), reference=healthy)) == {}
+
+
+def test_a_column_may_be_whether_a_label_is_one_class():
+    leaking = Leak(path="batch[0]", column=2, target="batch[1]", correlation=1.0, value=3, rows=192)
+    told = msgspec.structs.replace(SOUND, leaks=(leaking,))
+    (finding,) = found(batch.CHECKS, seen(batch=told))["labels-not-in-inputs"]
+    assert "column 2, is whether batch[1] is 3" in finding.message

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import collections
+import itertools
 import math
 import re
 from collections.abc import Iterable, Iterator
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from .seen import Evidence
 
 _ALIGNED = ("alignment", "alignment: by the model")  # figures of a reference
+_PAIR = "together: "  # what such a figure of a pair of parts begins with
 _LOOKS = "classes"  # the key in a reference's settings of what the samples of each class look like
 _FEW = 8  # samples: of fewer, two classes may well be missing (research, section 4, row 1)
 _SAME = 0.5  # share of different samples at most where something repeats them (row 1)
@@ -35,6 +37,19 @@ _GONE = 3.0  # and below which nothing is left of them: 1 in 700 by chance
 _ELSEWHERE = 2.0  # times as far from its own class as from another one: renumbered
 _SHIFT = 5.0  # times by which a standard deviation may differ from the reviewed one
 _MOVED = 4.0  # reviewed standard deviations by which a mean may differ
+# The same two where both are over samples enough, in what sampling does to them: 192 lognormal samples (sigma 2) differ
+# by a factor of 3 in 1 of 5 draws; by 6 standard errors, and in their quartiles too, in none of 1000.
+_ROWS = 16
+_SCALED, _ERRORS = 3.0, 6.0
+_MANY, _SCALED_MANY = 64, 2.5  # pictures that are normalised twice come to 1/0.29 to 1/0.5 of their scale
+_HEAVY = 9.0  # fourth moment from which the quartiles have to agree (an exponential distribution's)
+_SHARE = 0.05  # of the numbers, and so many samples of it, for it to be there or not by more than luck: e**-9
+_SURE = 9.0
+_TURNED = 0.15  # by which a share of ones may differ, beyond 5 standard errors
+# As _CLEAR and _GONE, for pairs: other rows of the same data move what is 9 on average by 3, and there are many pairs.
+_PAIRED, _APART = 10.0, 2.5
+_LEFT = 8.0  # times that what was clearer must have fallen by: a few samples may stay where they were
+_NOTED = 8  # pairs
 
 
 class Leaf(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -55,6 +70,14 @@ class Leaf(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     whole: bool = False
     distinct: int = 0
     counts: dict[str, int] = {}
+    rows: int = 0  # samples that the figures are of; what follows is told of a part over all of them
+    tail: float = 0.0  # fourth moment over squared variance: 3 for a normal distribution, 1/p for few ones among zeros
+    between: float = 0.0  # the quartiles
+    negative: float = 0.0  # shares of the numbers
+    fractions: float = 0.0
+    ignored: float = 0.0  # -100
+    common: float = 0.0  # the most common integer but -100, and its share
+    share: float = 0.0
 
     @property
     def is_float(self) -> bool:
@@ -73,12 +96,14 @@ class Leaf(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
 
 
 class Leak(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The input column that is most like a target."""
+    """The input column that is most like a target, or like whether a sample is of the class `value`."""
 
     path: str
     column: int
     target: str
     correlation: float
+    value: int | None = None
+    rows: int = 0
 
 
 class Again(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -120,8 +145,15 @@ class Batch(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     leaks: tuple[Leak, ...] = ()
     again: Again | None = None
     alignment: Alignment | None = None
+    parts: tuple[Leaf, ...] = ()  # over more samples than the batch, where the data set has them
+    pairs: dict[str, float] = {}  # `one ~ other`: standard deviations above chance by which their samples agree
     drifts: tuple[str, ...] = ()  # paths that came out otherwise, fetched again under the same random numbers
     untried: str = ""
+
+    @property
+    def noted(self) -> tuple[Leaf, ...]:
+        """What a reference notes: parts, or the first tensors that have a role."""
+        return self.parts or tuple(one for one in self.leaves[:8] if one.roles)
 
     @property
     def inputs(self) -> tuple[Leaf, ...]:
@@ -268,11 +300,12 @@ def _again(seen: Evidence) -> Again:
 def labels_not_in_inputs(seen: Evidence, config: Any) -> Iterator[Finding]:
     """No input column is the label."""
     told = seen.look("batch", Batch)
-    targets = {one.path: one for one in told.targets}
+    distinct = {one.path: one.distinct for one in told.leaves}
     for leak in told.leaks:
-        few = told.rows < 2 * _FEW or targets[leak.target].distinct < 2
+        few = max(told.rows, leak.rows) < 2 * _FEW or distinct.get(leak.target, 2) < 2
         if not few and leak.correlation > _LEAK:
-            message = f"{leak.path}, column {leak.column}, is {leak.target}: correlation {leak.correlation:.4f}"
+            what = leak.target if leak.value is None else f"whether {leak.target} is {leak.value}"
+            message = f"{leak.path}, column {leak.column}, is {what}: correlation {leak.correlation:.4f}"
             hint = "Leave the label's column out of the features."
             yield from suspected([Finding(message=message, hint=hint)], labels_not_in_inputs, seen.reference)
 
@@ -297,11 +330,21 @@ def inputs_are_scaled(seen: Evidence, config: Any) -> Iterator[Finding]:
 @after(labels_stay_paired, labels_vary)
 def labels_match_inputs(seen: Evidence, config: Any) -> Iterator[Finding]:
     """Similar inputs have similar labels more often than by chance."""
-    told = seen.look("batch", Batch).alignment
-    if told is None or told.p is None:
-        raise Skip("it cannot be asked: not one target for each sample of a data set with a length")
-    if told.by_model and _is_mixed(seen):
+    told = seen.look("batch", Batch)
+    apart = list(_parted(told.pairs, _pairs(seen)))
+    if told.alignment is None or told.alignment.p is None:
+        if not told.pairs:
+            raise Skip("it cannot be asked: not one target for each sample of a data set with a length")
+    elif not (told.alignment.by_model and _is_mixed(seen)):
+        found = list(_matched(seen, told.alignment))
+        yield from found
+        apart = [] if any(one.level is Level.ERROR for one in found) else apart
+    elif not apart:
         raise Skip("what the model makes of a sample follows from others (samples-are-independent)")
+    yield from apart[:1]
+
+
+def _matched(seen: Evidence, told: Alignment) -> Iterator[Finding]:
     before = _number(seen, _ALIGNED[told.by_model])
     if before is not None and before >= _CLEAR and told.clear < _GONE:
         message = (
@@ -309,10 +352,29 @@ def labels_match_inputs(seen: Evidence, config: Any) -> Iterator[Finding]:
             f" ({told.clear:.1f} standard deviations above it over {told.samples} samples; {before:.1f} when reviewed)"
         )
         yield Finding(message=message, hint="Were labels shuffled, sorted or joined by another key than the inputs?")
-    elif before is None and told.p > _BY_CHANCE:
+    elif before is None and told.p is not None and told.p > _BY_CHANCE:
         message = f"similar inputs have similar labels no more often than by chance (p = {told.p:.2f})"
         hint = "Raw inputs may well not show it; where they should, check that labels and inputs are joined rightly."
         yield Finding(message=message, level=Level.NOTICE, hint=hint)
+
+
+def _parted(now: dict[str, float], before: dict[str, float]) -> Iterator[Finding]:
+    """Pairs of parts that belonged together, sample by sample, and do no more: those that were clearest first."""
+    for pair in sorted(before, key=lambda name: -before[name]):
+        if before[pair] >= _PAIRED and now.get(pair, math.inf) < max(_APART, before[pair] / _LEFT):
+            one, other = pair.split(" ~ ")
+            message = (
+                f"{one} and {other} do not belong together: samples alike in one are alike in the other no more often"
+                f" than by chance ({now[pair]:.1f} standard deviations above it; {before[pair]:.1f} when reviewed)"
+            )
+            hint = "Was one of the two shuffled, sorted or joined by another key than the other?"
+            yield meant(Finding(message=message, hint=hint))
+
+
+def _pairs(seen: Evidence) -> dict[str, float]:
+    """As reviewed."""
+    figures = seen.reference.figures if seen.reference else {}
+    return {name[len(_PAIR) :]: float(values[0]) for name, values in figures.items() if name.startswith(_PAIR)}
 
 
 def _is_mixed(seen: Evidence) -> bool:
@@ -371,9 +433,9 @@ def data_are_as_reviewed(seen: Evidence, config: Any) -> Iterator[Finding]:
     """Inputs and targets have the types, shapes, scales and values that were reviewed."""
     if seen.reference is None:
         raise Skip("there is no reference")
-    for one in seen.look("batch", Batch).leaves:
+    for one in seen.look("batch", Batch).noted:
         before = seen.reference.settings.get(f"data {one.path}")
-        if before and (changes := list(_changes(_parsed(before), _parsed(_spelled(one))))):
+        if before and (changes := list(_changes(_parsed(before), one))):
             message = f"{one.path}: {'; '.join(changes)} when reviewed"
             yield meant(Finding(message=message, hint="Another file, column, normalisation or transform?"))
     told = seen.look("batch", Batch).alignment
@@ -390,44 +452,146 @@ def kept(seen: Evidence) -> dict[str, str]:
         return {}
     looks = told.alignment.classes if told.alignment else {}
     spelled = {_LOOKS: " ".join(f"{name}={','.join(map(str, values))}" for name, values in looks.items())}
-    return {f"data {one.path}": _spelled(one) for one in told.leaves[:8] if one.roles} | (spelled if looks else {})
+    return {f"data {one.path}": _spelled(one) for one in told.noted} | (spelled if looks else {})
 
 
 def figures(seen: Evidence) -> dict[str, float]:
     """What a reference notes in numbers."""
     told = seen.probe.batch
-    asked = told is not None and told.alignment is not None and told.alignment.p is not None
-    return {_ALIGNED[told.alignment.by_model]: told.alignment.clear} if asked and told and told.alignment else {}
+    if told is None:
+        return {}
+    clear = sorted((name for name, far in told.pairs.items() if far >= _PAIRED), key=lambda name: -told.pairs[name])
+    pairs = {f"{_PAIR}{name}": told.pairs[name] for name in clear[:_NOTED]}
+    if told.alignment is None or told.alignment.p is None:
+        return pairs
+    return {_ALIGNED[told.alignment.by_model]: told.alignment.clear} | pairs
 
 
 def _spelled(one: Leaf) -> str:
-    """`kind=float shape=1x8x8 mean=0.1 std=0.9 whole=False`: what should stay; of integers the range."""
+    """`kind=float shape=1x8x8 mean=0.1 std=0.9 whole=False rows=192`: what should stay; of integers the range."""
     kind = "float" if one.is_float else one.dtype
     shape = "x".join(map(str, one.shape[1:])) or "1"
     words = [f"kind={kind}", f"shape={shape}", f"mean={one.mean:.4g}", f"std={one.std:.4g}", f"whole={one.whole}"]
-    if one.counts and one.is_target:
-        words.append(f"low={one.low:.0f}")
-    return " ".join(words)
+    if one.counts and one.is_target or one.whole and one.rows and (one.counts or _is_bits(one)):
+        words.append(f"low={_lowest(one):.0f} high={one.high:.0f}")
+    words += [f"rows={one.rows}"] if one.rows else []
+    figures = ("tail", "between", "negative", "fractions", "ignored") + (("common", "share") if one.share else ())
+    return " ".join(words + [f"{name}={getattr(one, name):.3g}" for name in figures if getattr(one, name)])
+
+
+def _is_bits(one: Leaf) -> bool:
+    return one.whole and (one.low, one.high) == (0, 1)
+
+
+def _lowest(one: Leaf) -> float:
+    return min((int(value) for value in one.counts if value != "-100"), default=one.low)
 
 
 def _parsed(text: str) -> dict[str, str]:
     return dict(word.split("=", 1) for word in text.split() if "=" in word)
 
 
-def _changes(before: dict[str, str], now: dict[str, str]) -> Iterator[str]:
+def _changes(before: dict[str, str], now: Leaf) -> Iterator[str]:
     """What differs by more than batches of one data set do."""
-    if before.get("kind") != now.get("kind"):
-        yield f"{now.get('kind')} instead of {before.get('kind')}"
-    if len(before.get("shape", "").split("x")) != len(now.get("shape", "").split("x")):
-        yield f"shape {now.get('shape')} of a sample instead of {before.get('shape')}"
-    if before.get("kind") == now.get("kind") == "float":
-        if before.get("whole") == "False" and now.get("whole") == "True":
-            yield "only whole numbers, where there were fractions"
-        mean, std = float(before["mean"]), float(before["std"])
-        if std > 0 and not std / _SHIFT <= float(now["std"]) <= std * _SHIFT:
-            yield f"standard deviation {float(now['std']):.3g} instead of {std:.3g}"
-        elif std > 0 and abs(float(now["mean"]) - mean) > _MOVED * std:
-            yield f"mean {float(now['mean']):.3g} instead of {mean:.3g}"
+    kind, shape = before.get("kind"), _parsed(_spelled(now))["shape"]
+    is_float = kind == "float" and now.is_float
+    if not is_float and kind != now.dtype:
+        yield f"{'float' if now.is_float else now.dtype} instead of {kind}"
+        return
+    if len(before.get("shape", "").split("x")) != len(shape.split("x")):
+        yield f"shape {shape} of a sample instead of {before.get('shape')}"
+    was = {name: float(value) for name, value in before.items() if name not in ("kind", "shape", "whole")}
+    rows = int(min(was.get("rows", 0), now.rows))
+    if rows >= _ROWS:
+        # One of them says it: what is constant, or has another sign, has another scale and mean too.
+        yield from itertools.islice(itertools.chain(_values(was, now, rows), _scales(was, now, rows)), 1)
+    elif is_float:
+        yield from _roughly(was, before.get("whole") == "False", now)
+
+
+def _roughly(was: dict[str, float], fractions: bool, now: Leaf) -> Iterator[str]:
+    """Of few samples, or an old reference."""
+    if fractions and now.whole:
+        yield "only whole numbers, where there were fractions"
+    if was["std"] > 0 and not was["std"] / _SHIFT <= now.std <= was["std"] * _SHIFT:
+        yield _other("standard deviation", now.std, was["std"])
+    elif was["std"] > 0 and abs(now.mean - was["mean"]) > _MOVED * was["std"]:
+        yield _other("mean", now.mean, was["mean"])
+
+
+def _other(what: str, now: float, was: float) -> str:
+    return f"{what} {now:.3g} instead of {was:.3g}"
+
+
+def _sure(share: float, rows: int) -> bool:
+    """Whether so many samples have what is in this share of the numbers by more than luck."""
+    return share >= _SHARE and share * rows >= _SURE
+
+
+def _error(share: float, other: float, was: dict[str, float], now: Leaf) -> float:
+    """Standard error of the difference of two shares, where all numbers of a sample go together."""
+    middle = (share + other) / 2
+    return math.sqrt(max(middle * (1 - middle), 1 / now.rows) * (1 / was["rows"] + 1 / now.rows))
+
+
+def _values(was: dict[str, float], now: Leaf, rows: int) -> Iterator[str]:
+    """Values that are new, or gone."""
+    if now.std == 0 and was["std"] > 0 and rows >= _SURE * min(was.get("tail", 3.0), rows):
+        yield f"{now.mean:.4g} everywhere, instead of a standard deviation of {was['std']:.3g}"
+    for name, what in (("negative", "negative numbers"), ("fractions", "fractions")):
+        share, earlier = getattr(now, name), was.get(name, 0.0)
+        if not earlier and _sure(share, rows):
+            yield f"{share:.0%} {what} instead of none"
+        if not share and _sure(earlier, rows):
+            yield f"no {what} instead of {earlier:.0%}"
+    ignored, earlier = now.ignored, was.get("ignored", 0.0)
+    if max(ignored, earlier) >= _SHARE and abs(ignored - earlier) > 5 * _error(ignored, earlier, was, now) + _SHARE:
+        yield f"{ignored:.0%} of -100 (what a loss ignores) instead of {earlier:.0%}"
+    elif not ignored and _sure(earlier, rows):
+        yield f"no -100 (what a loss ignores) instead of {earlier:.0%}"
+    if now.counts and _sure(was.get("share", 0.0), rows) and not now.counts.get(f"{was.get('common', 0):.0f}"):
+        yield f"no {was.get('common', 0):.0f} instead of {was['share']:.0%}"
+    total = sum(now.counts.values())
+    if "low" in was and total:
+        below = sum(count for value, count in now.counts.items() if value != "-100" and int(value) < was["low"]) / total
+        above = sum(count for value, count in now.counts.items() if int(value) > was["high"]) / total
+        if _sure(below, rows):
+            yield _other("lowest", _lowest(now), was["low"])
+        if _sure(above, rows):
+            yield _other("highest", now.high, was["high"])
+
+
+def _scales(was: dict[str, float], now: Leaf, rows: int) -> Iterator[str]:
+    """Means and scales that moved by more than sampling moves them."""
+    if _is_bits(now) and (was.get("low"), was.get("high")) == (0, 1):
+        error = _error(was["mean"], now.mean, was, now)
+        moved = abs(now.mean - was["mean"])
+        if moved > 4 * error and abs(now.mean + was["mean"] - 1) < 2 * error:
+            yield f"turned round, {now.mean:.0%} ones instead of {was['mean']:.0%}"
+        elif moved > 5 * error + _TURNED:
+            yield f"{now.mean:.0%} ones instead of {was['mean']:.0%}"
+    elif now.is_float and was["std"] > 0:
+        widest = max(was["std"], now.std)
+        if _is_scaled(was, now, rows):
+            yield _other("standard deviation", now.std, was["std"])
+        elif abs(now.mean - was["mean"]) > max(1.0, _ERRORS / math.sqrt(rows)) * widest:
+            yield _other("mean", now.mean, was["mean"])
+
+
+def _is_scaled(was: dict[str, float], now: Leaf, rows: int) -> bool:
+    """Whether the standard deviation is another one, and, of heavy tails, the quartiles are too."""
+    tail = max(was.get("tail", 3.0), now.tail)
+    limit = max(
+        _SCALED_MANY if rows >= _MANY else _SCALED, math.exp(_ERRORS * math.sqrt(max(tail - 1, 0) / (4 * rows)))
+    )
+    if not now.std or not _ratio(now.std, was["std"]) > limit:
+        return False
+    return tail <= _HEAVY or _ratio(now.between, was.get("between", 0.0)) > _SCALED_MANY
+
+
+def _ratio(one: float, other: float) -> float:
+    low, high = sorted((one, other))
+    return high / low if low > 0 else (math.inf if high > 0 else 1.0)
 
 
 CHECKS = (

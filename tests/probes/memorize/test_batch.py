@@ -92,3 +92,106 @@ def test_what_a_data_set_counts_is_put_back():
 def test_a_stream_and_a_list_are_not_fetched_again():
     batches = list(t.loader())
     assert t.told(data=batches, steps=12).batch.again is None
+
+
+def test_parts_are_of_more_samples_than_the_batch_has():
+    given, labels = batch_of(Rows()).parts
+    assert (given.rows, labels.rows, given.fractions, labels.low) == (128, 128, 1.0, 0.0)
+    assert given.mean == pytest.approx(0, abs=0.2) and given.tail == pytest.approx(3, abs=0.6)
+    assert sum(labels.counts.values()) == 128
+
+
+class Boxes(Rows):
+    def __getitem__(self, index):
+        return self.x[index], {"boxes": self.x[index][None].expand(1 + index % 3, 8), "label": self.y[index]}
+
+
+class Detector(t.Net):
+    def training_step(self, batch, batch_idx):
+        if not self.training:
+            raise AttributeError("a detector has no loss in eval mode")
+        return super().training_step([torch.stack(batch[0]), torch.stack([one["label"] for one in batch[1]])], 0)
+
+
+def test_what_is_told_of_each_sample_is_one_part():
+    loader = t.loader(Boxes(), collate_fn=lambda rows: tuple(zip(*rows)))
+    told = t.told(Detector(), loader, steps=12).batch
+    assert {one.path for one in told.parts} == {"batch[0][]", "batch[1][]['boxes']", "batch[1][]['label']"}
+    assert {one.rows for one in told.parts} == {128}
+
+
+class Scores(t.Net):
+    """Queries and documents, held against each other, and a time that the loss only sorts by."""
+
+    def training_step(self, batch, batch_idx):
+        query, document, times = batch
+        scores = self.encoder(query) @ self.encoder(document).T
+        return torch.nn.functional.cross_entropy(scores[times.argsort()], times.argsort())
+
+
+def triples(shuffled=False, leaking=False):
+    x, _ = t.samples()
+    times = x[:, 0].exp()
+    other = x + 0.3 * torch.randn(x.shape, generator=torch.Generator().manual_seed(1))
+    other = other[torch.randperm(len(x), generator=torch.Generator().manual_seed(2))] if shuffled else other
+    x = torch.cat([x[:, :7], times[:, None] / 10], 1) if leaking else x
+    return TensorDataset(x, other, times)
+
+
+def pairs_of(dataset):
+    return t.told(Scores(), t.loader(dataset), steps=12).batch.pairs
+
+
+def test_pairs_that_belong_together_are_told_from_shuffled_ones():
+    sound, shuffled = pairs_of(triples()), pairs_of(triples(shuffled=True))
+    assert set(sound) == set(shuffled) == {"batch[0] ~ batch[1]", "batch[0] ~ batch[2]", "batch[1] ~ batch[2]"}
+    assert min(sound.values()) > 6 and abs(shuffled["batch[0] ~ batch[1]"]) < 3 < 6 < shuffled["batch[0] ~ batch[2]"]
+
+
+class Chunked:
+    """Rows that are padded to the longest of their batch, and documents that are shuffled in it."""
+
+    def __init__(self, shuffled):
+        self.shuffled = shuffled
+
+    def __call__(self, rows):
+        x, y = (torch.stack(one) for one in zip(*rows))
+        width = int(torch.randint(20, 40, ()))
+        one, other = ((5 * x).long().abs(), (5 * x).long().abs() + 1)
+        other = other[torch.randperm(len(y))] if self.shuffled else other
+        return [torch.nn.functional.pad(each, (0, width - 8)) for each in (one, other)] + [x, y]
+
+
+class Unread(t.Net):
+    def training_step(self, batch, batch_idx):
+        return super().training_step(batch[2:], batch_idx)
+
+
+@pytest.mark.parametrize(("shuffled", "together"), [(False, True), (True, False)])
+def test_a_shuffle_inside_of_a_batch_is_seen_through_its_padding(shuffled, together):
+    told = t.told(Unread(), t.loader(Rows(), collate_fn=Chunked(shuffled)), steps=12).batch
+    assert (told.pairs["batch[0] ~ batch[1]"] > 6) is together
+    assert (told.pairs["batch[0] ~ batch[1]"] < 4) is not together
+
+
+def test_a_time_among_the_inputs_leaks():
+    leaks = t.told(Scores(), t.loader(triples(leaking=True)), steps=12).batch.leaks
+    assert [(one.path, one.column, one.target) for one in leaks if one.correlation > 0.999] == [
+        ("batch[0]", 7, "batch[2]")
+    ]
+    assert not [one for one in t.told(Scores(), t.loader(triples()), steps=12).batch.leaks if one.correlation > 0.999]
+
+
+class Fields(t.Net):
+    def forward(self, x):
+        return super().forward(x.float())
+
+
+@pytest.mark.parametrize(("leaking", "value"), [("label", None), ("class", 2), ("", None)])
+def test_a_label_among_integers_leaks(leaking, value):
+    x, y = t.samples()
+    x = (3 * x).long()
+    if leaking:
+        x[:, 5] = y if leaking == "label" else 4 * (y == 2)
+    (leak,) = t.told(Fields(), t.loader(TensorDataset(x, y)), steps=12).batch.leaks
+    assert ((leak.correlation > 0.999), leak.value) == (bool(leaking), value)

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import collections
+import itertools
+import math
+import re
 import time
 from collections.abc import Sequence
 from typing import Any
@@ -13,13 +17,25 @@ from .session import Session, Untold, is_plain
 from .snapshot import numbers_kept
 
 _CLASSES = 64  # label values counted one by one
-_SAMPLES = 192  # fetched for labels-match-inputs: 200 permutations of as many take 25 ms
+_SAMPLES = 192  # fetched for labels-match-inputs and what a reference notes: 200 permutations of as many take 25 ms
 _SECONDS = 0.6  # of fetching, for that
 _PERMUTATIONS = 400
 _NUMBERED = 12  # classes at most whose looks are told, on so many directions, of so many samples at least
 _DIRECTIONS = 6
 _ENOUGH = 6
 _COLUMNS = 4096  # input columns that are compared with labels
+_CHUNK = 32  # samples that are collated together
+_NUMBERS = 1 << 14  # of a part, spread over it, that its statistics are of: to sort them takes 1 ms
+_REVIEWED = 8  # parts that a reference notes
+_PAIRED = 6  # parts that are held against one another, on so many columns of each
+_WIDE = 1024
+_BUCKETS = 512
+_TOLD_APART = 16  # classes at most that a column may say "it is this one" of
+_OCCURS = 3  # times that such a class occurs, and is absent, at least
+_EXACT = 0.999999  # |correlation| of a column with a class, or with what is no target as far as one can see
+_LUCK = 1e-3  # columns that are a class by chance, at most
+
+Chunk = tuple[int, Any]  # how many samples, and them collated
 
 
 def look(session: Session) -> dict[str, Any]:
@@ -31,11 +47,16 @@ def look(session: Session) -> dict[str, Any]:
     rows = session.size
     told: dict[str, Any] = {"rows": rows, "asked": session.asked}
     told["leaves"] = [_leaf(path, one, rows, known.get(path, set())) for path, one in tensors.items()]
-    told["leaks"] = _leaks(tensors, known, rows)
+    told["leaks"] = _leaks(session, tensors, known, rows)
+    told["parts"] = _parts([(session.asked or rows, tensors)], known)
     loader = loader_of(session)
     if loader is not None:
         with numbers_kept(), recollected(loader):
-            told |= _refetched(session, loader, known)
+            again = _refetched(session, loader, known)
+            more = again.pop("leaks", [])
+            asked = {(one["path"], one["target"]) for one in more}
+            told["leaks"] = [one for one in told["leaks"] if (one["path"], one["target"]) not in asked] + more
+            told |= again
     return told
 
 
@@ -74,31 +95,146 @@ def _leaf(path: str, tensor: Any, rows: int, role: set[str]) -> dict[str, Any]:
     return told
 
 
-def _leaks(tensors: dict[str, Any], known: dict[str, set[str]], rows: int) -> list[dict[str, Any]]:
-    """Columns of floating-point inputs that are a label: |correlation| over the batch."""
-    found = []
-    targets = [
-        (path, one.reshape(rows).double())
-        for path, one in tensors.items()
-        if known.get(path) == {TARGET} and one.numel() == rows and rows >= 8
-    ]
-    for path, one in tensors.items():
-        if known.get(path) != {INPUT} or not one.is_floating_point() or not one.dim() or one.shape[0] != rows:
+# The parts, as a reference notes them
+
+
+def _parts(chunks: Sequence[tuple[int, dict[str, Any]]], known: dict[str, set[str]]) -> list[dict[str, Any]]:
+    """What the numbers of each part are like, over all chunks. Tensors of a list with one for each sample are one."""
+    pieces: dict[str, list[Any]] = collections.defaultdict(list)
+    samples: collections.Counter[str] = collections.Counter()
+    about: dict[str, dict[str, Any]] = {}
+    for count, tensors in chunks:
+        named = _named(tensors, count)
+        samples.update({name: count for name in named.values()})
+        for path, name in named.items():
+            one = tensors[path].detach()
+            kind = {"dtype": str(one.dtype).rpartition(".")[2], "shape": list(one.shape)}
+            about.setdefault(name, {"path": name, "roles": sorted(known.get(path, ()))} | kind)
+            pieces[name].append(_thinned(one, _NUMBERS // len(chunks) // (count if name != path else 1)))
+    total = sum(count for count, _ in chunks)
+    always = sorted(
+        (name for name in about if 2 * samples[name] > total > 1), key=lambda name: not about[name]["roles"]
+    )
+    numbers = {name: _numbers(_torch().cat(pieces[name])) for name in always[:_REVIEWED]}
+    return [about[name] | {"rows": samples[name]} | one for name, one in numbers.items()]
+
+
+def _named(tensors: dict[str, Any], count: int) -> dict[str, str]:
+    """Path -> name of its part: `batch[1][]['boxes']` for each of as many as there are samples."""
+    paths = [path for path, one in tensors.items() if one.numel() and not one.is_complex()]
+    alike = collections.Counter(name for path in paths for name in _any_index(path))
+    return {path: next((name for name in _any_index(path) if alike[name] == count > 2), path) for path in paths}
+
+
+def _any_index(path: str) -> list[str]:
+    """The path with one of its numbers left out, each in turn."""
+    return [f"{path[: one.start()]}[]{path[one.end() :]}" for one in re.finditer(r"\[\d+\]", path)]
+
+
+def _thinned(one: Any, count: int) -> Any:
+    """So many of its numbers at most, spread over it by an odd step: rows and columns are even."""
+    flat = one.reshape(-1)
+    return flat[:: (len(flat) // max(count, 1)) | 1].cpu() if len(flat) > count else flat.cpu()
+
+
+def _numbers(one: Any) -> dict[str, Any]:
+    """Mean, scale and shares of these numbers."""
+    values = one.double()
+    values = values[values.isfinite()] if one.is_floating_point() else values
+    if not len(values):
+        return {"not_finite": len(one)}
+    centred = values - values.mean()
+    std = float(centred.square().mean().sqrt())
+    low, middle, high = values.sort()[0][[len(values) // 4, len(values) // 2, (3 * len(values)) // 4]].tolist()
+    told: dict[str, Any] = {"low": float(values.min()), "high": float(values.max())}
+    told |= {"mean": float(values.mean()), "std": std}
+    told |= {"between": high - low, "tail": float((centred / std).pow(4).mean()) if std > 0 else 0.0}
+    told["negative"] = float((values < 0).double().mean())
+    told["fractions"] = float((values != values.round()).double().mean()) if one.is_floating_point() else 0.0
+    told["whole"] = not told["fractions"]
+    if not one.is_floating_point():
+        told["ignored"] = float((values == -100).double().mean())
+        kinds, counts = one.unique(return_counts=True)
+        most = int(counts.where(kinds != -100, counts * 0).argmax())
+        told |= {"common": float(kinds[most]), "share": int(counts[most]) / len(values)}
+        if len(kinds) <= _CLASSES:
+            told["counts"] = {str(int(key)): int(count) for key, count in zip(kinds, counts)}
+    return told
+
+
+# Labels among the inputs
+
+
+def _leaks(session: Session, tensors: dict[str, Any], known: dict[str, set[str]], rows: int) -> list[dict[str, Any]]:
+    """The column of each input that is most like a target: |correlation| with it, or with whether it is a class."""
+    told: list[dict[str, Any]] = []
+    if rows < 8:
+        return told
+    own = {path: one for path, one in tensors.items() if one.dim() and len(one) == rows and not one.is_complex()}
+    inputs = [path for path in own if known.get(path) == {INPUT}]
+    wanted = [path for path in own if own[path].numel() == rows and known.get(path, set()) <= {TARGET}]
+    for path, where in itertools.product(inputs, wanted):
+        if _shares(session, path, where):
             continue
-        columns = one.detach().reshape(rows, -1)[:, :_COLUMNS].double()
-        for where, target in targets:
-            if one.untyped_storage().data_ptr() == tensors[where].untyped_storage().data_ptr():
-                continue
-            most = _correlations(columns, target).abs()
-            index = int(most.argmax())
-            found.append({"path": path, "column": index, "target": where, "correlation": float(most[index])})
-    return found
+        leak = _leak(own[path], own[where].reshape(rows)) | {"path": path, "target": where, "rows": rows}
+        # What is no target, as far as one can see, is one if the loss follows it: the times of a survival model.
+        if known.get(where) or (leak["correlation"] > _EXACT and _matters(session, where)):
+            told.append(leak)
+    return told
 
 
-def _correlations(columns: Any, target: Any) -> Any:
-    centred, other = columns - columns.mean(dim=0), target - target.mean()
-    scale = centred.norm(dim=0) * other.norm()
-    return (centred * other[:, None]).sum(dim=0).div(scale.clamp_min(1e-12)).where(scale > 1e-9, scale * 0)
+def _shares(session: Session, one: str, other: str) -> bool:
+    held = session.tensors()
+    return bool(
+        one not in held
+        or other not in held
+        or held[one].untyped_storage().data_ptr() == held[other].untyped_storage().data_ptr()
+    )
+
+
+def _matters(session: Session, path: str) -> bool:
+    """Whether the loss is another one where each sample has its neighbour's: ranks of times do not change by a sum."""
+    try:
+        batch = session.copy()
+        one = session.tensors(batch)[path]
+        one.copy_(one.roll(1, 0))
+        before, after = (
+            [float(each.detach().float().mean()) for each in done.losses]
+            for done in (session.first, session.run(batch))
+        )
+    except Exception:
+        return False
+    return before != after
+
+
+def _leak(given: Any, target: Any) -> dict[str, Any]:
+    """The column that is most like the target; one that is whether it is some class, where that is more so."""
+    columns = given.detach().reshape(len(target), -1)[:, :_COLUMNS].double()
+    values = [None, *_classes_apart(target, columns.shape[1])]
+    wanted = [target.double() if value is None else (target == value).double() for value in values]
+    likeness = (_direction(columns).T @ _direction(_torch().stack(wanted, dim=1))).abs()
+    most, where = likeness.max(dim=0)
+    best = int(most.argmax()) if float(most.max()) > max(_EXACT, float(most[0])) else 0
+    told: dict[str, Any] = {"column": int(where[best]), "correlation": float(most[best])}
+    return told | ({"value": values[best]} if best else {})
+
+
+def _classes_apart(target: Any, columns: int) -> list[int]:
+    """Classes that are there and absent often enough; of few rows and many columns of bits, one is a class by luck."""
+    if target.is_floating_point():
+        return []
+    values, counts = target.unique(return_counts=True)
+    found = [(int(value), int(count)) for value, count in zip(values, counts)] if len(values) <= _TOLD_APART else []
+    rows = len(target)
+    found = [(value, count) for value, count in found if _OCCURS <= count <= rows - _OCCURS]
+    return [value for value, count in found if columns <= _LUCK * math.comb(rows, count)]
+
+
+def _direction(columns: Any) -> Any:
+    """Centred columns of length 1; of 0 where they hardly vary."""
+    centred = columns - columns.mean(dim=0)
+    length = centred.norm(dim=0)
+    return centred.mul_((length > 1e-9) / length.clamp_min(1e-12))
 
 
 # The same samples again
@@ -119,13 +255,68 @@ def _refetched(session: Session, loader: Any, known: dict[str, set[str]]) -> dic
     told: dict[str, Any] = {"again": _compared(one, other, known, len(indices))}
     drifts = [path for path in one.keys() & same.keys() if not _equal(one[path], same[path])]
     told["drifts"] = sorted(drifts)
-    told["alignment"] = _alignment(session, loader, known)
-    return told
+    chosen, chunks = _chunks(loader)
+    raw = [(count, _plain(batch)) for count, batch in chunks]
+    told["alignment"] = _alignment(session, loader, known, chosen, [one for _, one in raw])
+    return told | _over_all(session, chunks, raw, known)
+
+
+def _chunks(loader: Any) -> tuple[list[int], list[Chunk]]:
+    """Samples from all over the data set, which may be sorted by label, in an order drawn once and for all."""
+    torch = _torch()
+    count = min(len(loader.dataset), _SAMPLES)
+    chosen = torch.linspace(0, len(loader.dataset) - 1, count).long().unique()
+    # In their own order a chunk would hold one class of them: to centre each chunk would take the class away.
+    chosen = chosen[torch.randperm(len(chosen), generator=torch.Generator().manual_seed(0))].tolist()
+    started, chunks = time.perf_counter(), []
+    for begin in range(0, len(chosen), _CHUNK):
+        part = chosen[begin : begin + _CHUNK]
+        if time.perf_counter() - started > _SECONDS:
+            break
+        if len(part) > 1:
+            chunks.append((len(part), collated(loader, part, 3)))
+    return chosen, chunks
+
+
+def _over_all(
+    session: Session, chunks: Sequence[Chunk], raw: Sequence[tuple[int, dict[str, Any]]], known: dict[str, set[str]]
+) -> dict[str, Any]:
+    """Leaks, pairs and parts, of more samples than a batch has."""
+    told: dict[str, Any] = {}
+    if len(raw) < 2:
+        return told
+    together = _by_row(raw)
+    told["pairs"] = _pairs(together, [count for count, _ in raw], known)
+    wide = {path: _torch().cat(one) for path, one in together.items() if len({each.shape[1:] for each in one}) == 1}
+    # Of pictures, the batch has to do: 20 ms for 4096 columns, and no pixel is the label.
+    narrow = {path: one for path, one in wide.items() if one.numel() <= _WIDE * len(one)}
+    told["leaks"] = _leaks(session, narrow, known, sum(count for count, _ in raw))
+    moved, started = [], time.perf_counter()
+    try:
+        for count, batch in chunks:
+            moved.append((count, session.tensors(session.transferred(batch))))
+            if time.perf_counter() - started > _SECONDS / 2:  # what is augmented on its way
+                break
+    except Exception:  # a hook that counts, or that is given the training's own batches only
+        return told
+    return told | {"parts": _parts(moved, known)}
+
+
+def _by_row(raw: Sequence[tuple[int, dict[str, Any]]]) -> dict[str, list[Any]]:
+    """Path -> its tensor in each chunk, of those that have a row for each sample."""
+    paths = [path for path in raw[0][1] if all(path in one for _, one in raw)]
+    found = {path: [one[path] for _, one in raw] for path in paths}
+    whole = {path for path in paths if all(one[path].dim() and len(one[path]) == count for count, one in raw)}
+    return {path: one for path, one in found.items() if path in whole and not one[0].is_complex()}
+
+
+def _plain(batch: Any) -> dict[str, Any]:
+    return {path: value for path, value in leaves(batch) if is_plain(value)}
 
 
 def _fetched(loader: Any, indices: Sequence[Any], seed: int) -> dict[str, Any]:
     """Path -> tensor of these samples, collated as ever, with the random numbers of `seed`."""
-    return {path: value for path, value in leaves(collated(loader, indices, seed)) if is_plain(value)}
+    return _plain(collated(loader, indices, seed))
 
 
 def _compared(one: dict[str, Any], other: dict[str, Any], known: dict[str, set[str]], rows: int) -> dict[str, Any]:
@@ -173,28 +364,19 @@ def _likeness(a: Any, b: Any) -> tuple[float, float]:
     return float(likeness.diagonal().mean()), float(nearest.double().mean())
 
 
-def _alignment(session: Session, loader: Any, known: dict[str, set[str]]) -> dict[str, Any]:
+def _alignment(
+    session: Session, loader: Any, known: dict[str, set[str]], chosen: Sequence[int], parts: Sequence[dict[str, Any]]
+) -> dict[str, Any]:
     """Whether similar inputs have similar labels: p of a permutation test on <K, YY'>, over more than a batch.
 
     K is the centred cosine kernel of the inputs (token ids: of how often each occurs), Y the centred one-hot labels or
     the standardised targets. Research, section 4, row 13. Where inputs have no row for each sample (graphs, ragged
     text), it is that of what the model makes of them before it is trained.
     """
-    torch = _torch()
-    count = min(len(loader.dataset), _SAMPLES)
-    # Spread over the whole data set: many are sorted by label.
-    chosen = torch.linspace(0, len(loader.dataset) - 1, count).long().unique().tolist()
-    started, parts = time.perf_counter(), []
-    for begin in range(0, len(chosen), 32):
-        if time.perf_counter() - started > _SECONDS:
-            break
-        part = chosen[begin : begin + 32]
-        if len(part) > 1:
-            parts.append(_fetched(loader, part, 3))
     found = _together(parts, known)
     by_model = found is None
     if found is None:
-        found = _through(session, loader, chosen[: len(parts) * 32], known)
+        found = _through(session, loader, chosen[: len(parts) * _CHUNK], known)
     if found is None:
         return {}
     features, labels, numbers = found
@@ -211,15 +393,18 @@ def _through(
     torch = _torch()
     made, wanted = [], []
     started = time.perf_counter()
-    for begin in range(0, len(chosen), 32):
-        part = list(chosen[begin : begin + 32])
+    for begin in range(0, len(chosen), _CHUNK):
+        part = list(chosen[begin : begin + _CHUNK])
         if len(part) < 2 or time.perf_counter() - started > _SECONDS:
             break
         batch = session.transferred(collated(loader, part, 3))
         there = session.tensors(batch)
         labels = [there[path] for path, role in known.items() if role == {TARGET} and path in there]
         labels = [one for one in labels if one.dim() and len(one) == len(part)]
-        done = session.run(batch, evaluation=True)
+        try:
+            done = session.run(batch, evaluation=True)
+        except Exception:  # a detector gives boxes, not losses, in eval mode
+            return None
         outputs = [one.detach() for _, one in done.outputs if one.dim() and len(one) == len(part)]
         outputs = [one for one in outputs if one.is_floating_point() and not one.isnan().any()]
         if len(labels) != 1 or not outputs or labels[0].numel() // len(part) > 32:
@@ -262,9 +447,15 @@ def _together(parts: Sequence[dict[str, Any]], known: dict[str, set[str]]) -> tu
 def _features(tensor: Any) -> Any:
     rows = len(tensor)
     if not tensor.is_floating_point() and tensor.numel() > rows:  # ids: how often each of the 512 buckets occurs
-        buckets = _torch().nn.functional.one_hot(tensor.reshape(rows, -1).long() % 512, 512)
-        return _standardised(buckets.sum(dim=1).double())
+        return _standardised(_counted(tensor).double())
     return _standardised(tensor.reshape(rows, -1)[:, :_COLUMNS].double())
+
+
+def _counted(tensor: Any) -> Any:
+    """How often each of the buckets occurs in a row."""
+    flat = tensor.reshape(len(tensor), -1).long() % _BUCKETS
+    counts = _torch().zeros(len(tensor), _BUCKETS)
+    return counts.scatter_add(1, flat, _torch().ones(flat.shape))
 
 
 def _standardised(values: Any) -> Any:
@@ -306,6 +497,78 @@ def _classes(features: Any, numbers: Any) -> dict[str, list[float]]:
         if len(mine) >= _ENOUGH:
             found[str(one)] = [round(value, 2) for value in mine.mean(dim=0).tolist()]
     return found
+
+
+# Pairs of parts
+
+
+def _pairs(together: dict[str, list[Any]], counts: Sequence[int], known: dict[str, set[str]]) -> dict[str, float]:
+    """`one ~ other` -> how many standard deviations above that of permuted rows their kernels agree, for all parts."""
+    if sum(counts) < 64:
+        return {}
+    kernels: dict[str, Any] = {}
+    for path in sorted(together, key=lambda path: not known.get(path)):
+        same = any(_same(together[path], together[other]) for other in kernels)
+        features = None if same or len(kernels) == _PAIRED else _seen_in(together[path])
+        if features is not None:
+            kernels[path] = _kernel(features, counts)
+    order = [path for path in together if path in kernels]
+    return {f"{a} ~ {b}": round(_beyond(kernels[a], kernels[b]), 1) for a, b in itertools.combinations(order, 2)}
+
+
+def _same(one: Sequence[Any], other: Sequence[Any]) -> bool:
+    return one[0].shape == other[0].shape and bool((one[0] == other[0]).all())
+
+
+def _seen_in(pieces: Sequence[Any]) -> Any:
+    """A part as features, one row per sample: numbers, ranks, classes, or how often each id occurs; None for masks,
+    for what is the same in every row, is not finite, or has no fixed width.
+    """
+    torch = _torch()
+    single = all(one.numel() == len(one) for one in pieces)
+    floating = pieces[0].is_floating_point()
+    if not floating and not single:
+        if max(int(one.max()) for one in pieces) <= 1:
+            return None
+        features = torch.cat([_counted(one) for one in pieces])
+    elif len({one.shape[1:] for one in pieces}) > 1:
+        return None
+    elif single:
+        values, places = torch.cat(pieces).reshape(-1).unique(return_inverse=True)
+        ranks = places.float() / max(len(values) - 1, 1)
+        few = not floating and len(values) <= _CLASSES
+        features = torch.nn.functional.one_hot(places).float() if few else ranks[:, None]
+    else:
+        flat = [one.reshape(len(one), -1) for one in pieces]
+        features = torch.cat([one[:, :: -(-one.shape[1] // _WIDE)].float() for one in flat])
+    varies = bool((features != features[0]).any()) and bool(features.isfinite().all())
+    return _standardised(features) if varies else None
+
+
+def _kernel(features: Any, counts: Sequence[int]) -> tuple[Any, float, float, float]:
+    """Centred cosine kernel with an empty diagonal, and its sums: of all, of squares, of squared rows' sums.
+
+    Centred in each chunk: what its samples have in common by being collated together (the width they are padded to)
+    is nothing that one part says of another.
+    """
+    torch = _torch()
+    centred = torch.cat([one - one.mean(dim=0) for one in features.split(list(counts))])
+    if centred.shape[1] > 1:  # the cosine of single numbers is no more than their sign
+        centred = _unit(centred)
+    kernel = (centred @ centred.T).fill_diagonal_(0).double()
+    rows = kernel.sum(dim=1)
+    return kernel, float(rows.sum()), float(kernel.square().sum()), float(rows.square().sum())
+
+
+def _beyond(one: tuple[Any, float, float, float], other: tuple[Any, float, float, float]) -> float:
+    """Standard deviations of <A, PBP'> above its mean over all permutations P, both by Mantel's formula (1967)."""
+    (a, sum_a, square_a, rows_a), (b, sum_b, square_b, rows_b) = one, other
+    n = len(a)
+    mean = sum_a * sum_b / (n * (n - 1))
+    apart = (sum_a**2 + 2 * square_a - 4 * rows_a) * (sum_b**2 + 2 * square_b - 4 * rows_b) / (n - 2) / (n - 3)
+    joint = 4 * (rows_a - square_a) * (rows_b - square_b) / (n - 2)
+    variance = (2 * square_a * square_b + joint + apart) / (n * (n - 1)) - mean**2
+    return (float((a * b).sum()) - mean) / math.sqrt(max(variance, 1e-12))
 
 
 def _torch() -> Any:
