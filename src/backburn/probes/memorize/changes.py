@@ -37,8 +37,8 @@ class Changes:
     def __init__(self, session: Session) -> None:
         import time
 
-        self.session, self.clock = session, time.perf_counter
-        self.started = self.clock()
+        self.session, self.clocks = session, (time.perf_counter, time.process_time)
+        self.started = [clock() for clock in self.clocks]
         self.roles = roles(session)
         self.first = session.run(evaluation=True)
         self.base = outputs(self.first)
@@ -73,8 +73,8 @@ class Changes:
 
     @property
     def late(self) -> bool:
-        """Whether it took long enough by now."""
-        return bool(self.clock() - self.started > _LIMIT)
+        """Whether it took long enough by now; not where others keep the machine busy."""
+        return min(clock() - began for clock, began in zip(self.clocks, self.started)) > _LIMIT
 
     def run(self, changed: Mapping[str, Any]) -> Pass:
         """The step on a batch in which these tensors stand at these paths."""

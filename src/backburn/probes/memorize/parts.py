@@ -11,6 +11,7 @@ from .session import Untold
 
 _PARTS = 8  # that are changed one by one, a pass each
 _MOVED = 1e-5  # of an output's spread: float32 keeps 1e-7, a sum over 1000 terms of it 1e-6
+_STILL = 1e-7  # likewise: nothing but a sum of floats that a GPU took in another order
 _ORDER = 1e-4  # of the loss: a sum in another order moves it by 1e-6
 _COARSE = 20  # times as much in 16 bits
 
@@ -26,7 +27,9 @@ def followed(changes: Changes) -> dict[str, Any]:
         changed = _another(changes, one) if one.dim() else None
         if changed is None or changes.late:
             continue
-        told["followed" if _any_moves(changes, path, changed) else "unfollowed"].append(path)
+        far = _farthest(changes, path, changed)
+        if far <= _STILL or far > _MOVED:  # what moves a little is neither: another run may find it on the other side
+            told["followed" if far > _MOVED else "unfollowed"].append(path)
     if not any(told.values()):
         raise Untold("no part of the batch could be changed")
     return told
@@ -40,36 +43,32 @@ def _another(changes: Changes, one: Any) -> Any:
         return None
     if bool((one == one.reshape(-1)[0]).all()):
         return ~one if one.dtype == torch.bool else None
-    return changes.mixed(one)
+    changed = changes.mixed(one)
+    # A single True among many may have stayed where it was.
+    return one.reshape(-1).roll(1).reshape(one.shape) if changed.equal(one) else changed
 
 
-def _any_moves(changes: Changes, path: str, changed: Any) -> bool:
-    """Whether the loss or an output is another one: also where it cannot be computed any more."""
+def _farthest(changes: Changes, path: str, changed: Any) -> float:
+    """How far the loss or any output moves, as a share of its spread; 1 where it cannot be computed any more."""
     try:
         done = changes.run({path: changed})
     except Untold:
         raise
     except Exception:  # lengths in another order, say
-        return True
-    return moves(changes.first, done)
-
-
-def moves(first: Pass, done: Pass) -> bool:
-    """Whether any loss or output of the one pass is another in the other."""
-    if any(_far(one, other) for one, other in zip(_losses(first), _losses(done))):
-        return True
-    before, after = outputs(first), outputs(done)
-    if [one.value.shape for one in before] != [one.value.shape for one in after]:
-        return True
-    return any(_far(one.value, other.value) for one, other in zip(before, after))
+        return 1.0
+    before, after = ([*_losses(one), *(output.value for output in outputs(one))] for one in (changes.first, done))
+    if [one.shape for one in before] != [one.shape for one in after]:
+        return 1.0
+    return max((_far(one, other) for one, other in zip(before, after)), default=0.0)
 
 
 def _losses(done: Pass) -> list[Any]:
     return [one.detach().float() for one in done.losses or [done.returned] if one is not None]
 
 
-def _far(one: Any, other: Any) -> bool:
-    return one.shape != other.shape or not float((one - other).abs().max()) <= _MOVED * spread(one)
+def _far(one: Any, other: Any) -> float:
+    far = float((one - other).abs().max()) / spread(one)
+    return 1.0 if far != far else far
 
 
 def reordered(changes: Changes) -> dict[str, Any]:
