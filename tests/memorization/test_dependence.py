@@ -4,7 +4,7 @@ import msgspec
 import pytest
 
 from backburn.memorization import dependence
-from backburn.memorization.dependence import Ahead, Dependence, Leak, Linear, Order, Padding, Use
+from backburn.memorization.dependence import Ahead, Dependence, Leak, Linear, Order, Padding, Parts, Reordered, Use
 
 from .evidence import found, reference, seen, skipped
 
@@ -92,3 +92,42 @@ def test_what_was_not_seen_is_skipped_with_the_reason():
 def test_a_mask_that_no_module_is_given_is_said(told, says):
     (finding,) = judged(**told)["padding-is-ignored"]
     assert ("No module is given batch['mask']" in finding.hint) is says
+
+
+MASKED = Parts(followed=("batch['ids']", "batch['mask']"), unfollowed=("batch['name']",))
+KNOWN = msgspec.structs.replace(
+    SOUND,
+    parts=MASKED,
+    reordered=Reordered(before=1.5, after=1.5, far=1e-7),
+    sees={"batch['ids']": 1},
+    padding=Padding(far=0.0, mask="batch['mask']", given=True, taught=False),
+)
+UNREAD = {"parts": Parts(followed=("batch['ids']",), unfollowed=("batch['mask']", "batch['name']"))}
+BY_ROW = {"reordered": Reordered(before=1.5, after=1.4, far=0.07)}
+LATER = {"sees": {"batch['ids']": -1}}
+THERE = {"sees": {"batch['ids']": 0}}
+TAUGHT = {"padding": Padding(far=0.0, mask="batch['mask']", given=True, taught=True)}
+
+
+@pytest.mark.parametrize(
+    "change, check, says",
+    [
+        (UNREAD, "inputs-are-used", "neither the loss nor any output follows batch['mask'] any more"),
+        (BY_ROW, "samples-are-independent", "in another order have a loss of 1.4 instead of 1.5"),
+        (LATER, "future-is-hidden", "follow what comes later in batch['ids']"),
+        (THERE, "future-is-hidden", "follow what is there in batch['ids']"),
+        (TAUGHT, "padding-is-ignored", "the loss follows targets where batch['mask'] says padding"),
+    ],
+)
+def test_what_was_otherwise_when_it_was_reviewed_is_an_error(change, check, says):
+    ((name, (finding,)),) = judged(reviewed=KNOWN, **change).items()
+    assert (name, finding.level.value) == (check, "error") and says in finding.message
+    assert "bless" in finding.hint and finding.line == 41
+    assert judged(reviewed=SOUND, **change) == {}  # a reference from before this was looked at
+    assert judged(reviewed=msgspec.structs.replace(KNOWN, **change), **change) == {}
+
+
+def test_without_a_reference_an_order_that_matters_is_a_warning():
+    ((name, (finding,)),) = judged(**BY_ROW).items()
+    assert (name, finding.level.value) == ("samples-are-independent", "warning")
+    assert judged(**UNREAD) == judged(**LATER) == judged(**TAUGHT) == {}

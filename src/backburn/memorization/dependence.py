@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from ..errors import Skip
-from ..report import Finding
+from ..report import Finding, Level
 from .judging import Where, at, meant, suspected
 
 if TYPE_CHECKING:
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 LEAK = 1e-4
 _AHEAD = 1e-5  # of an output's spread (research, likewise)
 _PADDING = 1e-3  # a mean over another number of positions rounds differently
+_ORDER = 1e-4  # of the loss: a sum in another order moves it by 1e-6
 _BENT = 1e-4  # research, section 4, row 12
 
 
@@ -59,13 +60,14 @@ class Ahead(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
 
 class Padding(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """How far real positions moved when padding did. `mask` is the path of what says where it is, `given` whether a
-    module gets that; `value` fills the ends of rows where nothing says so.
+    module gets that; `value` fills the ends of rows where nothing says so. `taught`: the loss follows targets there.
     """
 
     far: float
     mask: str
     given: bool = False
     value: int | None = None
+    taught: bool | None = None
 
 
 class Linear(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -82,6 +84,21 @@ class Order(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     unmoved: bool = False
 
 
+class Parts(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Paths of all parts of the batch that the loss or any output follows, and of those that none does."""
+
+    followed: tuple[str, ...] = ()
+    unfollowed: tuple[str, ...] = ()
+
+
+class Reordered(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The loss before and after its samples were put into another order, and how `far` it moved, as a share of it."""
+
+    before: float
+    after: float | None = None
+    far: float = 0.0
+
+
 class Dependence(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What changes of the inputs did to the outputs, in eval mode, after the first steps; `untold`: why nothing."""
 
@@ -91,6 +108,9 @@ class Dependence(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     padding: Padding | None = None
     linear: Linear | None = None
     order: Order | None = None
+    parts: Parts | None = None
+    reordered: Reordered | None = None
+    sees: dict[str, int] | None = None  # by path: where outputs move first when a sequence does from a position on
     step: Where = ("", 0)
     untold: dict[str, str] = {}
 
@@ -105,7 +125,15 @@ def _part(seen: Evidence, name: str) -> tuple[Dependence, Any]:
 
 def samples_are_independent(seen: Evidence, config: Any) -> Iterator[Finding]:
     """What the model says of one sample does not follow from other samples in the batch."""
-    told, one = _part(seen, "leak")
+    told = seen.look("dependence", Dependence)
+    one = told.leak
+    if one is None and told.reordered is None:
+        raise Skip(told.untold.get("leak", "it was not seen"))
+    found = list(_leaks(seen, told, one)) if one is not None else []
+    yield from found or _in_order(seen, told)
+
+
+def _leaks(seen: Evidence, told: Dependence, one: Leak) -> Iterator[Finding]:
     if not one.far <= LEAK:
         what = f"what {one.output} is given" if one.where[0] else f"what {one.output} returns"
         message = (
@@ -121,6 +149,27 @@ def samples_are_independent(seen: Evidence, config: Any) -> Iterator[Finding]:
         yield at(Finding(message=message, hint=_MIXED), told.step)
 
 
+def _in_order(seen: Evidence, told: Dependence) -> Iterator[Finding]:
+    """A batch that is a sequence, and a mixup with the next row, have a healthy reading; what was reviewed without them
+    has none.
+    """
+    one, before = told.reordered, seen.reference.settings.get("order") if seen.reference else None
+    if one is None or one.far <= _ORDER or (seen.reference is not None and before is None):
+        return
+    after = "NaN" if one.after is None else f"{one.after:.4g}"
+    message = f"the same samples in another order have a loss of {after} instead of {one.before:.4g}, in eval mode"
+    if before == "free":
+        finding = Finding(message=f"{message}, and had the same one when it was reviewed", hint=_ORDERED)
+        yield at(meant(finding), told.step)
+    elif before is None:
+        finding = at(Finding(message=message, hint=_ORDERED), told.step)
+        yield from suspected([finding], samples_are_independent, None)
+
+
+_ORDERED = (
+    "Something goes by the row that a sample stands in: look for reshape or view in place of a transpose, batch_first,"
+    " and positions that are counted along the batch."
+)
 _MIXED = (
     "Look for softmax(dim=0), mean(0), view or reshape instead of permute, and batch_first=False with batches first:"
     " the model sees samples that it will not have when it predicts."
@@ -129,7 +178,27 @@ _MIXED = (
 
 def inputs_are_used(seen: Evidence, config: Any) -> Iterator[Finding]:
     """The outputs follow the inputs."""
-    told, one = _part(seen, "use")
+    told = seen.look("dependence", Dependence)
+    one = told.use
+    if one is None and told.parts is None:
+        raise Skip(told.untold.get("use", "it was not seen"))
+    found = list(_unused(seen, told, one)) if one is not None else []
+    yield from found if any(finding.level is Level.ERROR for finding in found) else [*_unfollowed(seen, told), *found]
+
+
+def _unfollowed(seen: Evidence, told: Dependence) -> Iterator[Finding]:
+    """Parts of the batch that mattered when it was reviewed: masks, weights, lengths, flags, another tower's input."""
+    before = seen.reference.settings.get("followed", "").split(" ") if seen.reference else []
+    lost = [path for path in before if told.parts and path in told.parts.unfollowed]
+    if lost:
+        message = f"neither the loss nor any output follows {', '.join(lost)} any more, as when it was reviewed"
+        yield at(meant(Finding(message=message, hint=_LOST)), told.step)
+
+
+_LOST = "Is it left out of a call, or another part given in its place? Changed alone, it changes nothing."
+
+
+def _unused(seen: Evidence, told: Dependence, one: Use) -> Iterator[Finding]:
     if one.all:
         message = "with all inputs replaced, the outputs are the same: the model ignores what it is given"
         finding = at(Finding(message=message, hint=_IGNORED), told.step)
@@ -152,7 +221,27 @@ _IGNORED = "Is it overwritten, multiplied by 0 or left out on the way? Is a vari
 
 def future_is_hidden(seen: Evidence, config: Any) -> Iterator[Finding]:
     """A model that predicts the next element does not see it."""
-    _, one = _part(seen, "future")
+    told = seen.look("dependence", Dependence)
+    if told.future is None and told.sees is None:
+        raise Skip(told.untold.get("future", "it was not seen"))
+    found = list(_ahead(seen, told.future)) if told.future else []
+    yield from found or _sees_more(seen, told)
+
+
+def _sees_more(seen: Evidence, told: Dependence) -> Iterator[Finding]:
+    """Without a reference nobody knows what a model of sequences may see."""
+    words = seen.reference.settings.get("sees", "").split(" ") if seen.reference else []
+    before = {path: int(lag) for path, _, lag in (one.rpartition(":") for one in words) if path}
+    for path, lag in (told.sees or {}).items():
+        if lag < before.get(path, -1):
+            what = "come before others" if lag < 0 else "stand at a position"
+            which = "follow what comes later" if lag < 0 else "follow what is there"
+            message = f"outputs that {what} {which} in {path}, and did not when it was reviewed"
+            yield at(meant(Finding(message=message, hint=_AHEAD_HINT)), told.step)
+            return
+
+
+def _ahead(seen: Evidence, one: Ahead) -> Iterator[Finding]:
     if not one.far <= _AHEAD:
         message = (
             f"other inputs from position {one.position} of {one.length} on move the outputs before it by {one.far:.2g}"
@@ -168,6 +257,9 @@ _AHEAD_HINT = "The loss falls, as the answer is in the input: look at attn_mask,
 def padding_is_ignored(seen: Evidence, config: Any) -> Iterator[Finding]:
     """What stands in padded positions does not reach the outputs at real ones."""
     told, one = _part(seen, "padding")
+    if one.taught and seen.reference is not None and seen.reference.settings.get("padded-targets") == "left-out":
+        message = f"the loss follows targets where {one.mask} says padding, and did not when it was reviewed"
+        yield at(meant(Finding(message=message, hint=_TAUGHT)), told.step)
     if one.far <= _PADDING:
         return
     if one.value is None:
@@ -181,6 +273,7 @@ def padding_is_ignored(seen: Evidence, config: Any) -> Iterator[Finding]:
         yield at(meant(finding), told.step)
 
 
+_TAUGHT = "Is the mask given to the loss, or ignore_index what targets are padded with?"
 _PADDED = (
     "Is the mask given, and the right way round? key_padding_mask is True at padding, attention_mask is 1 elsewhere."
 )
@@ -216,6 +309,14 @@ def kept(seen: Evidence) -> dict[str, str]:
         noted["mixes"] = "yes" if told.leak.mixes else "no"
     if told.padding is not None:
         noted["padding"] = "ignored" if told.padding.far <= _PADDING else "seen"
+        if told.padding.taught is not None:
+            noted["padded-targets"] = "taught" if told.padding.taught else "left-out"
+    if told.parts is not None:
+        noted["followed"] = " ".join(told.parts.followed)
+    if told.reordered is not None:
+        noted["order"] = "free" if told.reordered.far <= _ORDER else "matters"
+    if told.sees is not None:
+        noted["sees"] = " ".join(f"{path}:{lag}" for path, lag in told.sees.items() if lag >= 0)
     return noted
 
 

@@ -6,13 +6,14 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from . import frames
-from .changes import Changes, Output, noisy, outputs, spread
+from .changes import Changes, Output, noisy, outputs, spread, varies
 from .exchange import Exchange
 from .parameters import leaves_of
+from .parts import followed, reordered
 from .roles import TARGET
 from .passes import Pass
 from .session import Session, Untold
-from .tokens import future, order, padding
+from .tokens import future, order, padding, sees
 
 _MOVED = 1e-5  # of an output's spread: float32 keeps 1e-7, a sum over 1000 terms of it 1e-6
 _LEAK = 1e-4  # of an output's spread, as in the check
@@ -30,6 +31,9 @@ def look(session: Session) -> dict[str, Any]:
         ("padding", padding),
         ("linear", linear),
         ("order", order),
+        ("parts", followed),
+        ("reordered", reordered),
+        ("sees", sees),
     )
     for name, probe in probes:
         if changes.late:
@@ -73,7 +77,7 @@ def leak(changes: Changes) -> dict[str, Any]:
 
 def _exchanged(changes: Changes) -> dict[str, Any]:
     """As `leak`, where the inputs have no row for each sample: a sample is exchanged before it is collated."""
-    exchange = Exchange(changes.session)
+    exchange = changes.exchange
     plain = outputs(exchange.plain)
     furthest: dict[int, float] = {}
     for place, done in exchange.each():
@@ -100,9 +104,10 @@ def _exchanged(changes: Changes) -> dict[str, Any]:
 
 def _moved(changes: Changes, done: Pass, size: int) -> list[tuple[Output, float]]:
     """How far other samples' rows moved in each output that has rows of samples."""
-    found = [(one, far) for one, far in changes.moved(done) if any(True for _ in _rows(far, size))]
+    moved = changes.moved(done, all_of_them=False)
+    found = [(one, far) for one, far in moved if any(True for _ in _rows(far, size))]
     pairs = {one.value.shape for one, _ in found if one.call is not None and _is_pairs(changes, one, size)}
-    return [(one, _others(size, far)) for one, far in found if one.value.shape not in pairs]
+    return [(one, (_apart if one.value.shape in pairs else _others)(size, far)) for one, far in found]
 
 
 def _mixed(changes: Changes, done: Pass, size: int) -> bool:
@@ -185,6 +190,17 @@ def _others(size: int, far: Any) -> float:
     return min((float(one[1:].max()) for one in _rows(far, size)), default=0.0)
 
 
+def _apart(size: int, far: Any) -> float:
+    """Likewise of similarities, each sample held against each: but for what the first one is held against, or is held
+    against it; of several views of a sample, whether they stand side by side or one after the other.
+    """
+    import torch
+
+    at = [torch.arange(count, device=far.device) for count in far.shape]
+    ways = [(one % size != 0, one // (len(one) // size) != 0) for one in at]
+    return min(float(far[rows][:, columns].max()) for rows in ways[0] for columns in ways[1])
+
+
 def _rows(far: Any, size: int) -> Iterator[Any]:
     """Each way to read it as one row per sample: by its first or second axis, or by its first one taken apart into
     samples and positions.
@@ -261,14 +277,29 @@ def use(changes: Changes) -> dict[str, Any]:
     if not reached and not supervised:
         raise Untold("no part of the batch was seen to go into a module")
     if not _follows(changes, list(changes.inputs)):
+        _all_was_changed(changes, own)
         return {"used": [], "ignored": list(changes.inputs), "all": True, "supervised": supervised}
     one_by_one = list(changes.inputs)[:_INPUTS] if len(changes.inputs) > 1 else []
     ignored = [path for path in one_by_one if not changes.late and not _follows(changes, [path], loss=True)]
+    changes.follows |= set(one_by_one or changes.inputs) - set(ignored)
     return {
         "used": [path for path in changes.inputs if path not in ignored],
         "ignored": [path for path in ignored if path in reached],
         "supervised": supervised,
     }
+
+
+def _all_was_changed(changes: Changes, own: dict[str, Any]) -> None:
+    """Raise Untold where something else of the batch may be what the model is given, or no change arrives at it."""
+    fixed = {path for path, role in changes.roles.items() if role == {TARGET}}
+    there = {path: one for path, one in changes.tensors.items() if path not in fixed and varies(one)}
+    done = changes.run({path: changes.mixed(one) for path, one in there.items()})
+    if len(there) > len(changes.inputs) and _any_moved(changes, done):
+        raise Untold("what goes into the model was not found in the batch")
+    pairs = [(one, other) for (_, one), (_, other) in zip(changes.first.inputs, done.inputs)]
+    given = any(_is_part(own[path], one) for one, _ in pairs for path in changes.inputs)
+    if given and all(one.shape == other.shape and bool((one == other).all()) for one, other in pairs):
+        raise Untold("other inputs do not arrive at the model")
 
 
 def _is_part(one: Any, other: Any) -> bool:
@@ -278,8 +309,10 @@ def _is_part(one: Any, other: Any) -> bool:
 def _follows(changes: Changes, paths: list[str], loss: bool = False) -> bool:
     """Whether outputs follow these inputs; or, of `loss`, what they are held against: another view, the next state."""
     done = changes.run({path: changes.shuffled(path) for path in paths})
-    if loss and _moves(changes.first.returned, done.returned):
-        return True
+    return (loss and _moves(changes.first.returned, done.returned)) or _any_moved(changes, done)
+
+
+def _any_moved(changes: Changes, done: Pass) -> bool:
     try:
         return any(not float(far.max()) <= _MOVED for one, far in changes.moved(done) if one in changes.held)
     except Untold:  # other shapes: it follows them in some way

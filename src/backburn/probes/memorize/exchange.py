@@ -54,6 +54,12 @@ class Exchange:
                 batch = self._batch(changed, 1)
             yield place, self.session.run(batch, evaluation=True)
 
+    def turned(self) -> Pass:
+        """The same samples, the last one first."""
+        with numbers_kept(), recollected(self.loader):
+            batch = self._batch(self.indices[::-1], 1)
+        return self.session.run(batch, evaluation=True)
+
     def _batch(self, indices: list[int], seed: int) -> Any:
         return self.session.transferred(collated(self.loader, indices, seed))
 

@@ -11,6 +11,7 @@ from .session import Untold
 
 _SHORTEST = 4  # positions
 _UNTAUGHT = 0.5  # of a target's positions may be left out (-100), and it is still the input, shifted
+_SEQUENCES = 3  # that are changed one by one
 _LONGER = 3  # positions of padding that are appended
 _UNMOVED = 1e-4  # of an output's spread: a sum in another order
 
@@ -83,6 +84,79 @@ def _ways(changes: Changes, path: str) -> int:
     return max(1, len(given))
 
 
+def sees(changes: Changes) -> dict[str, int]:
+    """By path of a sequence: the first position whose outputs move when inputs from one on do, counted from that one:
+    1 where outputs follow what came before, 0 where also what is there, -1 where what comes later.
+
+    Only samples without padding tell: a row in which all is masked attends to everything.
+    """
+    told: dict[str, int] = {}
+    size = changes.session.asked or changes.session.size
+    for path, one in changes.tensors.items():
+        lag = None if changes.late or len(told) == _SEQUENCES else _lag(changes, path, one, size)
+        if lag is not None:
+            told[path] = lag
+    if not told:
+        raise Untold("no output has the positions of a sequence in the batch")
+    return told
+
+
+def _lag(changes: Changes, path: str, one: Any, size: int) -> int | None:
+    if one.dim() != 3 - (not one.is_floating_point()) or size not in one.shape[:2] or min(one.shape[:2]) < 2:
+        return None
+    first = one.shape[0] == size
+    rows = one if first else one.transpose(0, 1)
+    full = _unpadded(changes, rows)
+    position = rows.shape[1] // 2
+    if rows.shape[1] < _SHORTEST or _binary(rows) or len(full) < 2:
+        return None
+    changed = one.clone()
+    changed_rows = changed if first else changed.transpose(0, 1)
+    changed_rows[full, position:] = rows[full.roll(1), position:]
+    if changed_rows[full, position].equal(rows[full, position]):
+        return None
+    if all(_positions(output, output.value, size, rows.shape[1], first) is None for output in changes.base):
+        return None
+    moved = []
+    for output, far in changes.moved(changes.run({path: changed}), all_of_them=False):
+        there = _positions(output, far, size, rows.shape[1], first)
+        if there is not None and bool((there[full] > _UNMOVED).any()):
+            moved.append(int((there[full] > _UNMOVED).any(dim=0).int().argmax()) - position)
+    return max(-1, min(1, min(moved))) if moved else None
+
+
+def _unpadded(changes: Changes, rows: Any) -> Any:
+    """Numbers of the samples that are real at every position: no mask says otherwise, and they neither begin nor end
+    with what fills others there.
+    """
+    import torch
+
+    codes = rows if rows.dim() == 2 else (rows != 0).any(dim=2)
+    whole = torch.ones(len(rows), dtype=torch.bool, device=rows.device)
+    for _, real in _masks(changes):
+        if real.shape == codes.shape:
+            whole &= real.all(dim=1).to(whole.device)
+    for end, next_to_it in ((codes[:, 0], codes[:, 1]), (codes[:, -1], codes[:, -2])):
+        fills = end[end == next_to_it].unique() if rows.dim() == 2 else torch.zeros_like(end[:1])
+        whole &= ~torch.isin(end, fills) if rows.dim() == 2 else end
+    return whole.nonzero().flatten()
+
+
+def _positions(output: Output, far: Any, size: int, length: int, first: bool) -> Any:
+    """The movement of samples x positions (or one less: the last one is no input); None where there are no such axes
+    for sure, as in two equal ones.
+    """
+    lengths = (length, length - 1)
+    if far.dim() == 3 and far.shape[0] != far.shape[1]:
+        for rows in (far, far.transpose(0, 1)):
+            if rows.shape[0] == size and rows.shape[1] in lengths:
+                return rows.amax(dim=2)
+    if first and output.call is not None and far.dim() == 2:
+        found = next((one for one in lengths if far.shape[0] == size * one), None)
+        return far.reshape(size, found, -1).amax(dim=2) if found else None
+    return None
+
+
 # Padding
 
 
@@ -97,7 +171,8 @@ def padding(changes: Changes) -> dict[str, Any]:
                 for output, far in changes.moved(changes.run(changed))
                 if _held(changes, output)
             )
-            return {"far": far, "mask": mask_path, "given": _reaches(changes, mask_path)}
+            told = {"far": far, "mask": mask_path, "given": _reaches(changes, mask_path)}
+            return {**told, "taught": _is_taught(changes, mask_path, real)}
     for path, one in changes.inputs.items():
         value = _fills(one)
         if value is not None:
@@ -169,6 +244,21 @@ def _at_real(output: Output, far: Any, real: Any) -> float:
     elif far.shape[0] == real.numel():
         far = far[real.reshape(-1)]
     return float(far.max()) if far.numel() else 0.0
+
+
+def _is_taught(changes: Changes, mask: str, real: Any) -> bool | None:
+    """Whether the loss follows what stands in padded positions of targets; None where there are no such."""
+    changed = {}
+    for path, one in changes.tensors.items():
+        if path not in changes.inputs and path != mask and one.shape[:2] == real.shape:
+            there = one[real]
+            if not there.equal(there.flip(0)):
+                changed[path] = one.clone()
+                changed[path][~real] = there[: int((~real).sum())] if len(there) >= int((~real).sum()) else there[:1]
+    if not changed or changes.late:
+        return None
+    before, after = changes.first.losses, changes.run(changed).losses
+    return any(not _same(one.detach().float(), other.detach().float()) for one, other in zip(before, after))
 
 
 def _reaches(changes: Changes, path: str) -> bool:
