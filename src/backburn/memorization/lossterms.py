@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from ..errors import Skip
 from ..report import Check, Finding
 from .judging import Where, at, meant, suspected
-from .losscalls import DISTANCES, LossCalls, Term, terms_of, told_loss, used_calls
+from .losscalls import ALL, DISTANCES, LossCalls, Term, terms_of, told_loss, used_calls
 
 if TYPE_CHECKING:
     from .seen import Evidence
@@ -182,7 +182,10 @@ def kept(seen: Evidence) -> dict[str, str]:
     if told is None:
         return {}
     terms = {"loss terms": " ".join(told.kinds), "loss ways": " ".join(_ways(told))}
-    return terms | {"loss targets": told.taken, "loss idle": str(told.idle)}
+    counted = {"loss ignored": " ".join(map(str, told.ignored)), "loss ends": " ".join(told.ends)}
+    counted |= {"loss never": " ".join(map(str, told.never)), "loss constants": " ".join(told.constants)}
+    counted = {name: text for name, text in counted.items() if text or name == "loss ends"}
+    return terms | {"loss targets": told.taken, "loss idle": str(told.idle)} | counted
 
 
 def figures(seen: Evidence) -> dict[str, float]:
@@ -192,6 +195,10 @@ def figures(seen: Evidence) -> dict[str, float]:
         return {}
     times = [one.value / one.chance for one in told.used if one.chance]
     first = {"loss: first": told.value} if told.value is not None else {}
+    if told.share is not None and told.share < ALL:
+        first |= {"loss: counted": told.share, "loss: samples": float(told.size)}
+    elif told.share is not None:
+        first |= {"loss: counted": 1.0}
     return first | ({"loss: initial": max(times)} if times else {})
 
 
