@@ -46,10 +46,13 @@ def model_is_as_reviewed(seen: Evidence, config: Any) -> Iterator[Finding]:
 
 
 def _written_out(before: dict[str, int], now: dict[str, int]) -> set[str]:
-    """A GRU has no node of its own on the CPU, as an LSTM has: its products (two a step) and gates are there instead."""
-    lost = before.get("recurrences", 0) - now.get("recurrences", 0)
-    more = min(now.get(kind, 0) - before.get(kind, 0) for kind in ("products", "activations"))
-    return {"recurrences"} if lost > 0 and more >= 2 * lost else set()
+    """A GRU has no node of its own on the CPU, as an LSTM has: its products and gates are there instead, some a step."""
+    more = {kind: now.get(kind, 0) - before.get(kind, 0) for kind in ("recurrences", "products", "activations")}
+    if more["recurrences"] < 0 and min(more["products"], more["activations"]) >= -2 * more["recurrences"]:
+        return {"recurrences"}
+    if more["recurrences"] > 0 and max(more["products"], more["activations"]) <= -2 * more["recurrences"]:
+        return {"activations"}
+    return set()
 
 
 def _weighted(kinds: dict[str, int]) -> int:

@@ -185,9 +185,9 @@ class LossCalls(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
         return sorted({value for one in self.used for value in one.ignored})
 
     @property
-    def never(self) -> list[int]:
-        """Tokens at whose places no target counts."""
-        return list(dict.fromkeys(value for one in self.used for value in one.never))
+    def never(self) -> list[str]:
+        """Tokens at whose places no target counts: `0`, or `next:0` where targets are the tokens that come next."""
+        return list(dict.fromkeys(_token(one, value) for one in self.used for value in one.never))
 
     @property
     def constants(self) -> list[str]:
@@ -202,6 +202,10 @@ class LossCalls(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     def idle(self) -> int:
         """Calls that could be learned from, and are not: logged alone, or times 0."""
         return sum(one.trains and not one.counts for one in self.calls)
+
+
+def _token(call: Call, value: int) -> str:
+    return f"next:{value}" if call.shift == 1 else str(value)
 
 
 def told_loss(seen: Evidence) -> LossCalls:
@@ -385,7 +389,7 @@ def _counted_otherwise(seen: Evidence, told: LossCalls) -> Iterator[Finding]:
         yield at(meant(Finding(message=message, hint=_PADDING)), where)
         return
     tokens = seen.reference.settings.get("loss never", "").split() if seen.reference else []
-    again = [value for one in told.used for value in one.always if str(value) in tokens]
+    again = [value for one in told.used for value in one.always if _token(one, value) in tokens]
     if again:
         message = f"{name} counts each target at tokens of {again[0]}, and none of them when it was reviewed"
         yield at(meant(Finding(message=message, hint=_PADDING)), where)

@@ -183,7 +183,7 @@ def kept(seen: Evidence) -> dict[str, str]:
         return {}
     terms = {"loss terms": " ".join(told.kinds), "loss ways": " ".join(_ways(told))}
     counted = {"loss ignored": " ".join(map(str, told.ignored)), "loss ends": " ".join(told.ends)}
-    counted |= {"loss never": " ".join(map(str, told.never)), "loss constants": " ".join(told.constants)}
+    counted |= {"loss never": " ".join(told.never), "loss constants": " ".join(told.constants)}
     counted = {name: text for name, text in counted.items() if text or name == "loss ends"}
     return terms | {"loss targets": told.taken, "loss idle": str(told.idle)} | counted
 

@@ -95,7 +95,7 @@ def _call(session: Session, call: Call) -> dict[str, Any]:
         return told
     told |= {"made_by": lossgraph.source(put), "trains": put.requires_grad, "reduction": given.get("reduction", "")}
     told |= {"input": list(put.shape), "target": list(wanted.shape), "taken": _in_batch(session, call, wanted)}
-    told |= _counted(session, call, derivative)
+    told |= _counted(call, derivative)
     put, wanted = put.detach().float(), wanted.detach()
     told |= {"low": float(put.min()), "high": float(put.max()), "zeros": float((put == 0).float().mean())}
     told |= {"chance": _chance(call), "whole": bool((wanted == wanted.round()).all()) if wanted.numel() else False}
@@ -104,6 +104,7 @@ def _call(session: Session, call: Call) -> dict[str, Any]:
         told |= _of_classes(call, put, wanted)
     if call.name in BY_CLASS and not wanted.is_floating_point():
         told |= _shift(session, call, wanted)
+        told |= _by_token(session, _seen(call, wanted), told.get("shift") == 1)
     return told
 
 
@@ -153,18 +154,15 @@ def _weight(found: Any) -> tuple[float | None, int]:
     return float(found.abs().sum()), (1 if low > 0 else -1 if high < 0 else 0) if steady else 0
 
 
-def _counted(session: Session, call: Call, derivative: Any) -> dict[str, Any]:
-    """The share of targets that the loss counts, of those that there were before a mask; the values it ignores, and
-    the model's own tokens at whose places it counts none of them, or all.
-    """
+def _counted(call: Call, derivative: Any) -> dict[str, Any]:
+    """The share of targets that the loss counts, of those that there were before a mask, and the values it ignores."""
     given, wanted = call.given, call.given["target"].detach()
     seen = _seen(call, wanted)
     ignored = wanted[~seen].unique()[:_FEW].tolist() if call.name in BY_CLASS else []
     if derivative is not None and derivative.numel() == wanted.numel() > 1:  # a mask that it was multiplied by
         seen = seen & (derivative.detach().reshape(wanted.shape) != 0)
     share = float(seen.float().mean()) if seen.numel() else 1.0
-    told = {"share": share * lossgraph.picked(given["input"]), "ignored": [int(one) for one in ignored]}
-    return told | (_by_token(session, seen) if call.name in BY_CLASS else {})
+    return {"share": share * lossgraph.picked(given["input"]), "ignored": [int(one) for one in ignored]}
 
 
 def _seen(call: Call, wanted: Any) -> Any:
@@ -178,11 +176,15 @@ def _seen(call: Call, wanted: Any) -> Any:
     return wanted == wanted
 
 
-def _by_token(session: Session, seen: Any) -> dict[str, Any]:
-    """Tokens (padding, a prompt's) at whose places no target counts, the most frequent first, and those where all do."""
-    tokens = next((one for one in _tokens(session, session.size) if one.numel() == seen.numel()), None)
-    if tokens is None:
+def _by_token(session: Session, seen: Any, is_next: bool) -> dict[str, Any]:
+    """Tokens (padding, a prompt's) of which no target counts, the most frequent first, and those of which all do."""
+    size = session.size
+    tokens = next(_tokens(session, size), None)
+    if tokens is None or seen.numel() not in (tokens.numel(), size * (tokens.shape[1] - 1) if is_next else 0):
         return {}
+    seen = seen.reshape(size, -1)
+    if is_next:
+        seen, tokens = seen[:, : tokens.shape[1] - 1], tokens[:, 1:]
     values, places, counts = tokens.reshape(-1).unique(return_inverse=True, return_counts=True)
     shares = seen.reshape(-1).float().new_zeros(len(values)).index_add_(0, places, seen.reshape(-1).float()) / counts
     order = counts.argsort(descending=True)
