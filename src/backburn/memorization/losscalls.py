@@ -32,6 +32,9 @@ _IGNORED = 0.9  # of the targets (research, section 4, row 4)
 _PART, ALL = 0.95, 0.9999  # of targets: padding, or another split, that was left out, and is not any more
 _MOVED = 0.3  # by which the share moves with no batch of one data set
 _TALLIED = 4  # samples: of fewer, all may have one length
+_GONE, _SAME, _MIXED = 0.1, 0.999, 0.95  # correlations: none, the very same, a mixture
+NOTED = 0.3  # of a correlation: below it a batch of 100 says nothing
+_CERTAIN = 5.0  # deviations
 _OUT_OF_REACH = 0.1  # of the targets: a few outliers beyond a tanh are common
 _FEW_CLASSES = 20  # distinct whole numbers that look like class ids
 _LOW = 0.05  # of chance (row 5)
@@ -128,7 +131,7 @@ class LossCalls(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     `squeezed`: what a log_softmax got logits from; `spread`: a hand-written difference that broadcast; `size`: samples
     in the batch; `missing`: labels that are NaN, and learned from; `underflows`: what a logarithm is taken of as it is;
     `largest`: the largest absolute value that went into the model; `ends`: activations that are all that follows one
-    of the model's last layers.
+    of the model's last layers, `Sigmoid*` where a loss of logits has it as well; `related`: correlations of targets and inputs with parts of the batch.
     """
 
     calls: tuple[Call, ...] = ()
@@ -142,6 +145,7 @@ class LossCalls(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     underflows: str = ""
     spread: str = ""
     ends: tuple[str, ...] = ()
+    related: dict[str, float] = {}
     missing: int = 0
     tied: bool = False
     largest: float = 0.0
@@ -175,7 +179,8 @@ class LossCalls(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     def share(self) -> float | None:
         """The share of targets that count, of all calls together; of a loss by hand of its terms."""
         calls = [(one.targets, one.share) for one in self.used if one.targets > 1]
-        by_hand = [(one.size, one.share) for one in self.terms if one.kind in _HELD and one.size > 1]
+        held = [one for one in self.terms if one.kind in _HELD and one.factor > 0]  # a weight that warms up begins at 0
+        by_hand = [(one.size, one.share) for one in held if one.size > 1]
         of = calls or by_hand
         return sum(count * share for count, share in of) / sum(count for count, _ in of) if of else None
 
@@ -250,7 +255,7 @@ def loss_takes_logits(seen: Evidence, config: Any) -> Iterator[Finding]:
 def _ended(seen: Evidence, told: LossCalls) -> Iterator[Finding]:
     """Activations that the model ends in, and did not when it was reviewed."""
     before = seen.reference.settings.get("loss ends") if seen.reference else None
-    new = [one for one in told.ends if before is not None and one not in before.split()]
+    new = [one for one in told.ends if before is not None and one not in before.split() and "*" not in one]
     if new:
         message = f"outputs go through {', '.join(new).lower()} before the loss, and did not when it was reviewed"
         yield at(meant(Finding(message=message, hint=_LOGITS)), told.used[0].where if told.used else told.step)
@@ -408,8 +413,10 @@ _MISSING = "Take the mask before nan_to_num or fillna, and leave out what it nam
 def loss_fits_targets(seen: Evidence, config: Any) -> Iterator[Finding]:
     """The loss is one for such targets, and the targets are the batch's own."""
     told = told_loss(seen)
+    if not told.used and not told.related:
+        raise Skip("the loss depends on no call of torch's loss functions")
     maybe = []
-    for one in used_calls(seen):
+    for one in told.used:
         if one.no_shares > 0 and one.reduction != "none":
             message = f"{one.name} takes targets in [0, 1] and got {one.lowest:.4g} to {one.highest:.4g}"
             yield at(Finding(message=f"{message}: it has no lower bound", hint=_SHARES), one.where)
@@ -425,6 +432,7 @@ def loss_fits_targets(seen: Evidence, config: Any) -> Iterator[Finding]:
             message = f"all {counted} targets of {one.name} are {one.lowest:.4g}, and no part of the batch is"
             maybe.append(at(Finding(message=message, hint=_LOST), one.where))
     yield from _exchanged(seen)
+    yield from _unrelated(seen, told)
     yield from suspected(maybe, loss_fits_targets, seen.reference)
 
 
@@ -488,6 +496,27 @@ def targets_are_shifted(seen: Evidence, config: Any) -> Iterator[Finding]:
             yield finding
         else:  # an autoencoder of tokens
             yield from suspected([finding], targets_are_shifted, seen.reference)
+
+
+def _unrelated(seen: Evidence, told: LossCalls) -> Iterator[Finding]:
+    """What outputs are held against, or what the model is given, follows otherwise from the batch than reviewed."""
+    settings = seen.reference.settings if seen.reference else {}
+    samples = min((*(seen.reference.runs("loss: samples") if seen.reference else ()), told.size))
+    for word in settings.get("loss related", "").split():
+        name, _, spelled = word.rpartition("=")
+        before, now = float(spelled), told.related.get(name, float(spelled))
+        lost = now * before < 0 or abs(now) < _GONE or (abs(now) > _SAME and abs(before) < _MIXED)
+        if lost and samples > 3 and abs(_z(now) - _z(before)) > _CERTAIN * math.sqrt(2 / (samples - 3)):
+            what, _, path = name.partition(":")
+            what = "the target" if what == "target" else "the model's first input"
+            message = f"{what} has a correlation of {now:.2f} with {path}, and of {before:.2f} when it was reviewed"
+            hint = "A sign, an argument, or noise that is not drawn?"
+            yield at(meant(Finding(message=message, hint=hint)), told.used[0].where if told.used else told.step)
+
+
+def _z(r: float) -> float:
+    """Fisher's: a correlation's deviation is 1 / sqrt(n - 3) there, whatever it is."""
+    return math.atanh(max(-_SAME, min(_SAME, r)))
 
 
 _GAN = "Of a GAN: real samples 1 and fakes 0 for the discriminator, fakes 1 for the generator."

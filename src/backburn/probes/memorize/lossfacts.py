@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from ..floor import Call, Relation
-from . import frames, lossgraph
+from . import frames, lossgraph, lossparts
 from .passes import Pass
 from .roles import TARGET, roles
 from .session import Session, Untold
@@ -42,6 +42,7 @@ def look(session: Session) -> dict[str, Any]:
         "squeezed": next(filter(None, map(lossgraph.squeezed, first.losses)), ""),
         "underflows": next(filter(None, map(lossgraph.underflows, first.losses)), ""),
         "spread": next(filter(None, map(lossgraph.spread, first.losses)), ""),
+        "related": lossparts.related(session),
         "ends": lossgraph.ends(first.losses),
         "missing": _missing(session),
         "tied": _is_tied(session.module),

@@ -43,7 +43,9 @@ _LAYERS = (
     " NativeBatchNorm CudnnBatchNorm NativeLayerNorm NativeGroupNorm FusedRmsNorm MkldnnRnnLayer CudnnRnn Mul"
 )
 _LAYER = frozenset(_LAYERS.split())
-_THROUGH = _LINEAR | frozenset("NativeDropout ClampMin Maximum Minimum ScatterAdd IndexAdd ScatterReduce IndexPut".split())
+_THROUGH = _LINEAR | frozenset(
+    "NativeDropout ClampMin Maximum Minimum ScatterAdd IndexAdd ScatterReduce IndexPut".split()
+)
 _SQUASHES = frozenset("Relu Sigmoid Softmax Tanh Exp LogSoftmax".split())
 _SAME = {("Softmax", "Log"), ("Sigmoid", "Log"), ("Sigmoid", "BinaryCrossEntropy")}  # as a loss of logits has it
 _SAME |= {("LogSoftmax", after) for after in ("", "NllLoss", "NllLoss2D", "KlDiv", "CtcLoss", "CudnnCtcLoss")}
@@ -95,7 +97,7 @@ def picked(tensor: Any) -> float:
 
 def ends(losses: Sequence[Any]) -> list[str]:
     """The activations that are all that follows one of the model's last layers, on the way to a loss: `Sigmoid` of a
-    critic that ends in one. Those that a loss of logits has itself are none, however it is written.
+    critic that ends in one; `LogSoftmax*` where a loss of logits has it as well, however it is written.
     """
     after: dict[Any, set[str]] = {}
     ways: list[tuple[Any, str, str]] = [(one.grad_fn, "", "") for one in losses]
@@ -107,12 +109,14 @@ def ends(losses: Sequence[Any]) -> list[str]:
         known.add((node, first, second))
         name, behind = kind(node), [one for one, _ in node.next_functions if one is not None]
         if name in _LAYER and not (name == "Mul" and len(set(behind)) == 1):
-            after.setdefault(node, set()).add("" if (first, second) in _SAME else first)
+            after.setdefault(node, set()).add(first + "*" * ((first, second) in _SAME))
         elif name in _THROUGH or (name in ("Mul", "Div") and len(behind) == 1):
             ways += [(one, first, second) for one in behind]
         else:
             ways += [(one, name, first) for one in behind]
-    return sorted({name for (name, *others) in map(sorted, after.values()) if not others and name in _SQUASHES})
+    return sorted(
+        {name for (name, *others) in map(sorted, after.values()) if not others and name.strip("*") in _SQUASHES}
+    )
 
 
 def terms(loss: Any) -> list[dict[str, Any]]:
@@ -214,6 +218,18 @@ def underflows(loss: Any) -> str:
             if made in ("Softmax", "Sigmoid"):
                 return made
     return ""
+
+
+def differences(loss: Any) -> Iterator[tuple[Any, int, Any]]:
+    """Squared differences with one side that has no gradient: their value, the other side's sign, and what made it."""
+    for node, _ in _frontier(loss):
+        if _meaning(node)[0] == "squares" and kind(node) in ("Pow", "Mul"):
+            behind = node.next_functions[0][0]
+            sides = [(one, 1 - 2 * place) for place, (one, _) in enumerate(behind.next_functions) if one is not None]
+            if kind(behind) == "Sub" and len(sides) == 1:
+                (made, sign), value = sides[0], node._saved_self
+                if value is not None:
+                    yield value.detach(), sign, made
 
 
 def spread(loss: Any) -> str:
