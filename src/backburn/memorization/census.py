@@ -46,7 +46,7 @@ def model_is_as_reviewed(seen: Evidence, config: Any) -> Iterator[Finding]:
 
 
 def _written_out(before: dict[str, int], now: dict[str, int]) -> set[str]:
-    """A GRU has no node of its own on the CPU, as an LSTM has: its products and gates are there instead, some a step."""
+    """A GRU has no node of its own on the CPU, as an LSTM has: its products and gates are there instead."""
     more = {kind: now.get(kind, 0) - before.get(kind, 0) for kind in ("recurrences", "products", "activations")}
     if more["recurrences"] < 0 and min(more["products"], more["activations"]) >= -2 * more["recurrences"]:
         return {"recurrences"}

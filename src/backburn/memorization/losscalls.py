@@ -99,8 +99,8 @@ class Call(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
 
 class Term(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A term of the loss: `kind` ("" if it is none that is known), `factor` (the sum of |d loss / d term|: 1 of a
-    mean, `size` of a sum), `way` (the derivative's sign, 0 where it is not one) `sign` (-1 where that is wrong) and `share`: of
-    its rows, those that the loss follows at all.
+    mean, `size` of a sum), `way` (the derivative's sign, 0 where it is not one), `sign` (-1 where that is wrong)
+    and `share`: of its rows, those that the loss follows at all.
     """
 
     kind: str
@@ -131,7 +131,8 @@ class LossCalls(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     `squeezed`: what a log_softmax got logits from; `spread`: a hand-written difference that broadcast; `size`: samples
     in the batch; `missing`: labels that are NaN, and learned from; `underflows`: what a logarithm is taken of as it is;
     `largest`: the largest absolute value that went into the model; `ends`: activations that are all that follows one
-    of the model's last layers, `Sigmoid*` where a loss of logits has it as well; `related`: correlations of targets and inputs with parts of the batch.
+    of the model's last layers, `Sigmoid*` where a loss of logits has it as well; `related`: correlations of targets and
+    inputs with parts of the batch.
     """
 
     calls: tuple[Call, ...] = ()

@@ -61,7 +61,7 @@ def _turned(told: LossCalls, before: Sequence[str]) -> str:
     now = _ways(told)
     for kind in sorted({one.kind for one in told.terms if one.sign < 0} & set(_RAISE)):
         right, wrong = f"{kind}+", f"{kind}-"
-        if wrong not in before and before.count(right) == now.count(right) + now.count(wrong):
+        if right in before and wrong not in before and before.count(right) == now.count(right) + now.count(wrong):
             return _RAISE[kind]
     return ""
 

@@ -87,8 +87,8 @@ def picked(tensor: Any) -> float:
     node, index = tensor.grad_fn, tensor.output_nr
     while node is not None and not hasattr(node, "variable") and node.next_functions:
         if kind(node) in ("Index", "IndexSelect", "MaskedSelect"):
-            after, before = _shape(node, index), _shape(*node.next_functions[0])
-            return min(1.0, math.prod(after) / math.prod(before)) if before and math.prod(before) else 1.0
+            after, before = list(_shape(node, index)), list(_shape(*node.next_functions[0]))
+            return min(1.0, int(math.prod(after)) / max(int(math.prod(before)), 1))
         if kind(node) not in _SHAPE:
             return 1.0
         node, index = node.next_functions[0]
@@ -121,7 +121,8 @@ def ends(losses: Sequence[Any]) -> list[str]:
 
 def terms(loss: Any) -> list[dict[str, Any]]:
     """The terms of a loss: their `kind` ("" if it is none that is known), `factor` (the sum of |d loss / d term|, so 1
-    for a mean), `size` (elements), `share` (of its rows that the loss follows at all), `way` (the sign of those derivatives, times the one expected; 0 where they differ),
+    for a mean), `size` (elements), `share` (of its rows that the loss follows at all), `way` (the sign
+    of those derivatives, times the one expected; 0 where they differ),
     and `sign`: 1 where it enters as it should, -1 where it has one factor of the wrong sign for all of its elements,
     else 0.
     """

@@ -36,7 +36,7 @@ def related(session: Session) -> Found:
 
 
 def _related(session: Session, done: Pass) -> Iterator[tuple[str, float]]:
-    given = next((one for _, one in done.inputs if one.is_floating_point()), None)
+    given: Any = next((one for _, one in done.inputs if one.is_floating_point()), None)
     parts = [(path, one) for path, one in session.tensors(done.batch).items() if one.is_floating_point()]
     for name, one in (("target", _target(done)), ("input", given)):
         for path, part in parts[:_PARTS] if one is not None else ():
@@ -57,7 +57,7 @@ def _correlation(one: Any, other: Any) -> float:
 def _target(done: Pass) -> Any:
     """The first target of numbers: a loss call's, or the other side of a squared difference that is written by hand."""
     for call in done.calls:
-        wanted = call.given.get("target")
+        wanted: Any = call.given.get("target")
         if hasattr(wanted, "detach") and wanted.is_floating_point() and call.edge is not None:
             return wanted
     outputs = {one.grad_fn: one.detach() for _, one in done.outputs if one.grad_fn is not None}
