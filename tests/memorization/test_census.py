@@ -39,3 +39,18 @@ def test_layers_before_the_first_that_trains_are_not_gone():
     frozen = Parameters(trainable=4, frozen=("backbone.weight",))
     now = seen(census=Census(kinds={"products": 1}), parameters=frozen, reference=healthy)
     assert found(census.CHECKS, now) == {}
+
+
+@pytest.mark.parametrize(
+    ("kinds", "expected"),
+    [
+        ({"products": 8, "activations": 21}, []),  # a GRU for an LSTM
+        ({"products": 1}, ["model-is-as-reviewed"]),  # no recurrence at all
+    ],
+)
+def test_a_recurrence_that_is_written_out_is_not_gone(kinds, expected):
+    lstm = Census(kinds={"recurrences": 1, "products": 1})
+    now = seen(census=Census(kinds=kinds), reference=reference(census, seen(census=lstm)))
+    assert list(found(census.CHECKS, now)) == expected
+    gru = reference(census, seen(census=Census(kinds={"products": 8, "activations": 21})))
+    assert found(census.CHECKS, seen(census=lstm, reference=gru)) == {}

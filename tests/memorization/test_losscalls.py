@@ -130,3 +130,94 @@ def test_labels_that_are_missing_are_not_to_be_learned_from():
     assert finding.level is Level.WARNING and "learns from 15 targets that are missing" in finding.message
     (finding,) = found(lacking, reference(SOUND))["loss-counts-targets"]
     assert finding.level is Level.ERROR
+
+
+GAN = [("1", True), ("0", False)]
+
+
+def gan(*sides):
+    calls = [
+        msgspec.structs.replace(
+            MSE, different=1, lowest=float(side), highest=float(side), targets=32, taken="", fed=fed
+        )
+        for side, fed in sides
+    ]
+    return msgspec.structs.replace(SOUND, calls=tuple(calls), manual=True)
+
+
+def held(share):
+    return Term(kind="classes", factor=1.0, size=99, sign=1, way=1, share=share)
+
+
+def numbers(**related):
+    return msgspec.structs.replace(
+        with_call(MSE), size=128, related={f"target:batch[{key[1:]}]": r for key, r in related.items()}
+    )
+
+
+REVIEWED = {
+    "padding": (with_call(share=0.7), with_call(share=1.0), "loss-counts-targets", "counts all 32 targets, and 70% of"),
+    "most is ignored": (with_call(share=0.9), with_call(share=0.4), "loss-counts-targets", "counts 40% of 32 targets"),
+    "by hand": (
+        msgspec.structs.replace(with_terms("classes", calls=()), terms=(held(0.6),)),
+        msgspec.structs.replace(with_terms("classes", calls=()), terms=(held(1.0),)),
+        "loss-counts-targets",
+        "the loss counts all targets, and 60%",
+    ),
+    "tokens of padding": (
+        with_call(share=0.5, never=(0, 1)),
+        with_call(share=0.7, always=(3, 0)),
+        "loss-counts-targets",
+        "each target at tokens of 0",
+    ),
+    "another class is ignored": (
+        with_call(share=0.8, ignored=(12,)),
+        with_call(share=0.8, ignored=(11,)),
+        "loss-counts-targets",
+        "ignores targets of 11, and ignored those of 12",
+    ),
+    "an activation": (SOUND, msgspec.structs.replace(SOUND, ends=("Relu",)), "loss-takes-logits", "go through relu"),
+    "fakes that are real": (gan(*GAN), gan(("1", True), ("1", False)), "loss-fits-targets", "are 1, 1, and were 1, 0"),
+    "no real ones": (gan(*GAN), gan(("1", False), ("0", False)), "loss-fits-targets", "(call 1) do not follow"),
+    "the target's sign": (numbers(b0=0.7), numbers(b0=-0.7), "loss-fits-targets", "correlation of -0.70 with batch[0]"),
+    "the very part": (numbers(b0=0.7), numbers(b0=1.0), "loss-fits-targets", "of 0.70 when it was reviewed"),
+    "no relation": (numbers(b0=1.0), numbers(b0=0.02), "loss-fits-targets", "correlation of 0.02"),
+}
+
+
+@pytest.mark.parametrize("name", REVIEWED)
+def test_what_is_other_than_reviewed(name):
+    before, now, check, said = REVIEWED[name]
+    assert said in found(now, reference(before))[check][0].message
+    assert check not in found(now) and check not in found(now, reference(now)) and check not in found(before)
+    old = msgspec.structs.replace(reference(before), figures={}, settings={"found": ""})
+    assert check not in found(now, old)
+
+
+ALIKE = {
+    "a little more padding": (with_call(share=0.7), with_call(share=0.5)),
+    "a masked language model": (with_call(share=0.15), with_call(share=0.2)),
+    "few samples": (with_call(share=0.7), msgspec.structs.replace(with_call(share=1.0), size=2)),
+    "labels that are smoothed": (gan(*GAN), gan(("1", True), ("0.1", False))),
+    "one more critic": (gan(*GAN), gan(*GAN, ("0", False))),
+    "tokens that come next": (with_call(never=(0,)), with_call(always=(0,), shift=1)),
+    "a probability for a logit": (msgspec.structs.replace(SOUND, ends=("Sigmoid*",)), with_call()),
+    "a logit for a probability": (with_call(), msgspec.structs.replace(SOUND, ends=("Sigmoid*",))),
+    "a mixture": (numbers(b0=0.6), numbers(b0=0.8)),
+    "another draw": (numbers(b0=0.6), numbers()),
+    "few numbers": (
+        msgspec.structs.replace(numbers(b0=0.4), size=16),
+        msgspec.structs.replace(numbers(b0=-0.1), size=16),
+    ),
+}
+
+
+@pytest.mark.parametrize("name", ALIKE)
+def test_what_is_as_reviewed_is_silent(name):
+    before, now = ALIKE[name]
+    assert found(now, reference(before)) == {}
+
+
+def test_absolute_values_for_squares_are_a_notice():
+    findings = found(with_terms("distances", calls=(MSE,)), reference(with_terms("squares", calls=(MSE,))))
+    assert [one.level for one in findings["loss-fits-targets"]] == [Level.NOTICE]

@@ -6,7 +6,7 @@ from backburn.memorization import lossterms
 from backburn.memorization.losscalls import LossCalls, Term
 from backburn.report import Level
 
-from .losses import CE, MSE, SOUND, changes, evidence, found, reference, with_call, with_term, with_terms
+from .losses import CE, MSE, SOUND, TERM, changes, evidence, found, reference, with_call, with_term, with_terms
 
 ERRORS = {
     "the sign": (
@@ -111,3 +111,14 @@ def test_a_first_loss_of_another_size():
 def test_a_loss_that_was_reviewed_as_high_stays_silent():
     high = msgspec.structs.replace(with_call(value=14.0), tied=True)
     assert found(high, reference(high)) == {}
+
+
+def test_a_term_with_another_sign_than_reviewed():
+    def ways(*signs):
+        terms = (TERM, *(Term(kind="squares", factor=1.0, size=9, sign=sign, way=sign) for sign in signs))
+        return msgspec.structs.replace(SOUND, terms=terms)
+
+    for before, now in (((1,), (-1,)), ((1, 1), (1, -1))):
+        assert "squares lower the loss" in changes(lossterms.loss_sign, ways(*now), ways(*before))[0]
+    for before, now in (((1, 1), (1,)), ((1, -1), (1, -1)), ((1,), (1, -1))):
+        assert changes(lossterms.loss_sign, ways(*now), ways(*before)) == []

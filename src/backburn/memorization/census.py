@@ -38,10 +38,21 @@ def model_is_as_reviewed(seen: Evidence, config: Any) -> Iterator[Finding]:
     before = _parsed(seen.reference.settings.get("layers", ""))
     # One forward of three batches in a row has a third of the layers of three forwards, of each kind.
     fewer = min(1.0, _weighted(now) / max(_weighted(before), 1))
+    untold = _UNTOLD | _written_out(before, now)
     for kind, count in before.items():
-        if kind not in _UNTOLD and now.get(kind, 0) < (1 if elsewhere else _LOST * fewer * count):
+        if kind not in untold and now.get(kind, 0) < (1 if elsewhere else _LOST * fewer * count):
             message = f"{now.get(kind, 0)} {kind} stand between the parameters and the loss; {count} when reviewed"
             yield meant(Finding(message=message, hint="Was a layer taken out, or never called?"))
+
+
+def _written_out(before: dict[str, int], now: dict[str, int]) -> set[str]:
+    """A GRU has no node of its own on the CPU, as an LSTM has: its products and gates are there instead."""
+    more = {kind: now.get(kind, 0) - before.get(kind, 0) for kind in ("recurrences", "products", "activations")}
+    if more["recurrences"] < 0 and min(more["products"], more["activations"]) >= -2 * more["recurrences"]:
+        return {"recurrences"}
+    if more["recurrences"] > 0 and max(more["products"], more["activations"]) <= -2 * more["recurrences"]:
+        return {"activations"}
+    return set()
 
 
 def _weighted(kinds: dict[str, int]) -> int:

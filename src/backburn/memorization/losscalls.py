@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from ..errors import Skip
-from ..report import Check, Finding
+from ..report import Check, Finding, Level
 from .judging import Where, at, meant, suspected
 
 if TYPE_CHECKING:
@@ -25,8 +25,16 @@ _BY_CLASS = ("cross_entropy", "nll_loss")
 _BATCH = "a part of the batch"  # where targets are from
 _BINARY = ("binary_cross_entropy", "binary_cross_entropy_with_logits")
 DISTANCES = ("mse_loss", "l1_loss", "smooth_l1_loss", "huber_loss")
+_HELD = ("classes", "binary", "squares", "distances")  # terms with a target for each element
+_NEAR = {"squares", "distances"}  # either holds numbers against numbers
 _ENOUGH = 8  # targets below which a constant says nothing (research, section 4, row 1)
 _IGNORED = 0.9  # of the targets (research, section 4, row 4)
+_PART, ALL = 0.95, 0.9999  # of targets: padding, or another split, that was left out, and is not any more
+_MOVED = 0.3  # by which the share moves with no batch of one data set
+_TALLIED = 4  # samples: of fewer, all may have one length
+_GONE, _SAME, _MIXED = 0.1, 0.999, 0.95  # correlations: none, the very same, a mixture
+NOTED = 0.3  # of a correlation: below it a batch of 100 says nothing
+_CERTAIN = 5.0  # deviations
 _OUT_OF_REACH = 0.1  # of the targets: a few outliers beyond a tanh are common
 _FEW_CLASSES = 20  # distinct whole numbers that look like class ids
 _LOW = 0.05  # of chance (row 5)
@@ -41,6 +49,9 @@ class Call(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     `highest`, `different` (how many values), `whole` what they are; `counted` of `targets` are not ignored.
     `unreachable` is the share of targets outside the outputs' range, `no_shares` of those outside [0, 1]. `chance` is
     the call's value for outputs of 0. `shift`: by how many tokens the targets are ahead of the model's own tokens.
+    `share` of the targets counts, of those that there were before a mask; `ignored` are values of those that do not;
+    `never` and `always`: tokens at whose places none, or each, counts. `fed`: a constant target's outputs follow the
+    batch.
     """
 
     name: str
@@ -74,6 +85,11 @@ class Call(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     counted: int | None = None
     shift: int | None = None
     causal: bool = False
+    share: float = 1.0
+    ignored: tuple[int, ...] = ()
+    never: tuple[int, ...] = ()
+    always: tuple[int, ...] = ()
+    fed: bool = False
 
     @property
     def counts(self) -> bool:
@@ -83,7 +99,8 @@ class Call(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
 
 class Term(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A term of the loss: `kind` ("" if it is none that is known), `factor` (the sum of |d loss / d term|: 1 of a
-    mean, `size` of a sum), `way` (the derivative's sign, 0 where it is not one) and `sign`: -1 where that is wrong.
+    mean, `size` of a sum), `way` (the derivative's sign, 0 where it is not one), `sign` (-1 where that is wrong)
+    and `share`: of its rows, those that the loss follows at all.
     """
 
     kind: str
@@ -91,6 +108,7 @@ class Term(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     size: int
     sign: int
     way: int = 0
+    share: float = 1.0
 
 
 class Unpaired(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -112,7 +130,9 @@ class LossCalls(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     """The loss of the first pass. `sign`: -1 where all of it is calls with a negative factor (`functions` spells them).
     `squeezed`: what a log_softmax got logits from; `spread`: a hand-written difference that broadcast; `size`: samples
     in the batch; `missing`: labels that are NaN, and learned from; `underflows`: what a logarithm is taken of as it is;
-    `largest`: the largest absolute value that went into the model.
+    `largest`: the largest absolute value that went into the model; `ends`: activations that are all that follows one
+    of the model's last layers, `Sigmoid*` where a loss of logits has it as well; `related`: correlations of targets and
+    inputs with parts of the batch.
     """
 
     calls: tuple[Call, ...] = ()
@@ -125,6 +145,8 @@ class LossCalls(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     squeezed: str = ""
     underflows: str = ""
     spread: str = ""
+    ends: tuple[str, ...] = ()
+    related: dict[str, float] = {}
     missing: int = 0
     tied: bool = False
     largest: float = 0.0
@@ -161,9 +183,41 @@ class LossCalls(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
         return bool(taken) and not any(taken)
 
     @property
+    def share(self) -> float | None:
+        """The share of targets that count, of all calls together; of a loss by hand of its terms."""
+        calls = [(one.targets, one.share) for one in self.used if one.targets > 1]
+        held = [one for one in self.terms if one.kind in _HELD and one.factor > 0]  # a weight that warms up begins at 0
+        by_hand = [(one.size, one.share) for one in held if one.size > 1]
+        of = calls or by_hand
+        return sum(count * share for count, share in of) / sum(count for count, _ in of) if of else None
+
+    @property
+    def ignored(self) -> list[int]:
+        """Values of targets that are ignored."""
+        return sorted({value for one in self.used for value in one.ignored})
+
+    @property
+    def never(self) -> list[str]:
+        """Tokens at whose places no target counts: `0`, or `next:0` where targets are the tokens that come next."""
+        return list(dict.fromkeys(_token(one, value) for one in self.used for value in one.never))
+
+    @property
+    def constants(self) -> list[str]:
+        """The calls with a constant target that no part of the batch is: `1b` on the side of 1, given what follows the
+        batch (a discriminator's images), `0`.
+        """
+        calls = [one for one in self.used if one.name in (*_BINARY, *DISTANCES) and one.different == 1]
+        sides = [("1" if one.lowest > 1 / 2 else "0", one) for one in calls if one.targets > 1 and not one.taken]
+        return [side + "b" * one.fed for side, one in sides]
+
+    @property
     def idle(self) -> int:
         """Calls that could be learned from, and are not: logged alone, or times 0."""
         return sum(one.trains and not one.counts for one in self.calls)
+
+
+def _token(call: Call, value: int) -> str:
+    return f"next:{value}" if call.shift == 1 else str(value)
 
 
 def told_loss(seen: Evidence) -> LossCalls:
@@ -186,7 +240,7 @@ def terms_of(seen: Evidence) -> tuple[list[str], list[str]]:
 
 
 def loss_takes_logits(seen: Evidence, config: Any) -> Iterator[Finding]:
-    """Losses that apply softmax or sigmoid themselves are given logits."""
+    """Losses that apply softmax or sigmoid themselves are given logits, and no activation is new before the loss."""
     told = told_loss(seen)
     found = False
     for one in told.used:
@@ -201,6 +255,17 @@ def loss_takes_logits(seen: Evidence, config: Any) -> Iterator[Finding]:
     if not found and told.squeezed and not told.used:
         message = f"log_softmax of what {_SQUEEZES[told.squeezed]} returned: the loss cannot come down to 0"
         yield at(Finding(message=message, hint=_LOGITS), told.step)
+    elif not found:
+        yield from _ended(seen, told)
+
+
+def _ended(seen: Evidence, told: LossCalls) -> Iterator[Finding]:
+    """Activations that the model ends in, and did not when it was reviewed."""
+    before = seen.reference.settings.get("loss ends") if seen.reference else None
+    new = [one for one in told.ends if before is not None and one not in before.split() and "*" not in one]
+    if new:
+        message = f"outputs go through {', '.join(new).lower()} before the loss, and did not when it was reviewed"
+        yield at(meant(Finding(message=message, hint=_LOGITS)), told.used[0].where if told.used else told.step)
 
 
 _LOGITS = "Return what the last layer gives; apply softmax or sigmoid only where a probability is asked for."
@@ -300,8 +365,10 @@ def loss_counts_targets(seen: Evidence, config: Any) -> Iterator[Finding]:
         )
         finding = at(Finding(message=message, hint=_MISSING), told.step)
         yield from suspected([finding], loss_counts_targets, seen.reference)
-    calls = [one for one in used_calls(seen) if one.counted is not None and one.targets]
-    if not calls and not told.missing:
+    changed = list(_counted_otherwise(seen, told))
+    yield from changed
+    calls = [one for one in told.used if one.counted is not None and one.targets]
+    if not calls and not told.missing and not changed:
         raise Skip("no loss with targets that can be ignored")
     for one in calls:
         counted = one.counted or 0
@@ -318,14 +385,45 @@ def loss_counts_targets(seen: Evidence, config: Any) -> Iterator[Finding]:
             yield from suspected([finding], loss_counts_targets, seen.reference)
 
 
+def _counted_otherwise(seen: Evidence, told: LossCalls) -> Iterator[Finding]:
+    """Another share of the targets counts than when it was reviewed, or others are ignored."""
+    before = seen.reference.runs("loss: counted") if seen.reference else ()
+    if not before or told.share is None or 1 < told.size < _TALLIED:
+        return
+    name, where = (told.used[0].name, told.used[0].where) if told.used else ("the loss", told.step)
+    now, reviewed = told.share, before[0]
+    samples = seen.reference.runs("loss: samples") if seen.reference else ()
+    filled = now > ALL and reviewed < _PART and (told.size > 1 or samples == (1.0,))
+    if filled or (abs(now - reviewed) > _MOVED and told.used):
+        counts = sum(one.targets for one in told.used)
+        share = f"all {counts or ''}".strip() if now > ALL else f"{now:.0%} of {counts or ''}".strip()
+        message = f"{name} counts {share} targets, and {reviewed:.0%} of them when it was reviewed"
+        yield at(meant(Finding(message=message, hint=_PADDING)), where)
+        return
+    tokens = seen.reference.settings.get("loss never", "").split() if seen.reference else []
+    again = [value for one in told.used for value in one.always if _token(one, value) in tokens]
+    if again:
+        message = f"{name} counts each target at tokens of {again[0]}, and none of them when it was reviewed"
+        yield at(meant(Finding(message=message, hint=_PADDING)), where)
+        return
+    known = seen.reference.settings.get("loss ignored", "").split() if seen.reference else []
+    new = [value for value in told.ignored if value >= 0 and str(value) not in known]
+    if known and new:
+        message = f"{name} ignores targets of {new[0]}, and ignored those of {', '.join(known)} when it was reviewed"
+        yield at(meant(Finding(message=message, hint="Is that a class that occurs?")), where)
+
+
+_PADDING = "Is ignore_index what labels are padded with? Is a mask left out, or inverted?"
 _MISSING = "Take the mask before nan_to_num or fillna, and leave out what it names."
 
 
 def loss_fits_targets(seen: Evidence, config: Any) -> Iterator[Finding]:
     """The loss is one for such targets, and the targets are the batch's own."""
     told = told_loss(seen)
+    if not told.used and not told.related:
+        raise Skip("the loss depends on no call of torch's loss functions")
     maybe = []
-    for one in used_calls(seen):
+    for one in told.used:
         if one.no_shares > 0 and one.reduction != "none":
             message = f"{one.name} takes targets in [0, 1] and got {one.lowest:.4g} to {one.highest:.4g}"
             yield at(Finding(message=f"{message}: it has no lower bound", hint=_SHARES), one.where)
@@ -341,6 +439,7 @@ def loss_fits_targets(seen: Evidence, config: Any) -> Iterator[Finding]:
             message = f"all {counted} targets of {one.name} are {one.lowest:.4g}, and no part of the batch is"
             maybe.append(at(Finding(message=message, hint=_LOST), one.where))
     yield from _exchanged(seen)
+    yield from _unrelated(seen, told)
     yield from suspected(maybe, loss_fits_targets, seen.reference)
 
 
@@ -406,6 +505,39 @@ def targets_are_shifted(seen: Evidence, config: Any) -> Iterator[Finding]:
             yield from suspected([finding], targets_are_shifted, seen.reference)
 
 
+def _unrelated(seen: Evidence, told: LossCalls) -> Iterator[Finding]:
+    """What outputs are held against, or what the model is given, follows otherwise from the batch than reviewed."""
+    settings = seen.reference.settings if seen.reference else {}
+    samples = min((*(seen.reference.runs("loss: samples") if seen.reference else ()), told.size))
+    for word in settings.get("loss related", "").split():
+        name, _, spelled = word.rpartition("=")
+        before, now = float(spelled), told.related.get(name, float(spelled))
+        lost = now * before < 0 or abs(now) < _GONE or (abs(now) > _SAME and abs(before) < _MIXED)
+        if lost and samples > 3 and abs(_z(now) - _z(before)) > _CERTAIN * math.sqrt(2 / (samples - 3)):
+            what, _, path = name.partition(":")
+            what = "the target" if what == "target" else "the model's first input"
+            message = f"{what} has a correlation of {now:.2f} with {path}, and of {before:.2f} when it was reviewed"
+            hint = "A sign, an argument, or noise that is not drawn?"
+            yield at(meant(Finding(message=message, hint=hint)), told.used[0].where if told.used else told.step)
+
+
+def _z(r: float) -> float:
+    """Fisher's: a correlation's deviation is 1 / sqrt(n - 3) there, whatever it is."""
+    return math.atanh(max(-_SAME, min(_SAME, r)))
+
+
+_GAN = "Of a GAN: real samples 1 and fakes 0 for the discriminator, fakes 1 for the generator."
+
+
+def _sides(before: list[str], now: list[str]) -> str:
+    labels = [", ".join(one.rstrip("b") for one in each) for each in (now, before)]
+    if labels[0] != labels[1]:
+        return f"the constant targets are {labels[0]}, and were {labels[1]} when it was reviewed"
+    place = next(i for i, (one, other) in enumerate(zip(before, now)) if one != other)
+    does, did = ("follow", "did not") if now[place].endswith("b") else ("do not follow", "did")
+    return f"outputs held against {labels[0][3 * place]} (call {place + 1}) {does} the batch, and {did} when reviewed"
+
+
 def _exchanged(seen: Evidence) -> Iterator[Finding]:
     """Another loss, or other targets, than what was reviewed. What is written by hand may be the same written anew."""
     if seen.reference is None:
@@ -413,9 +545,13 @@ def _exchanged(seen: Evidence) -> Iterator[Finding]:
     told, (before, now) = told_loss(seen), terms_of(seen)
     lost, new = set(before) - set(now), set(now) - set(before)
     if lost and new and "other" not in lost | new:
+        level = Level.NOTICE if lost | new <= _NEAR else Level.ERROR
         terms = ", ".join(sorted(lost)), ", ".join(sorted(new))
         message = f"the loss is one of {terms[1]}, and was one of {terms[0]} when it was reviewed"
-        yield at(meant(Finding(message=message, hint="Is this the loss for such targets?")), told.step)
+        yield at(meant(Finding(level=level, message=message, hint="Is this the loss for such targets?")), told.step)
+    constants = seen.reference.settings.get("loss constants", "").split(), told.constants
+    if len(constants[0]) == len(constants[1]) and constants[0] != constants[1]:
+        yield at(meant(Finding(message=_sides(*constants), hint=_GAN)), told.used[0].where)
     if seen.reference.settings.get("loss targets") == _BATCH and told.taken not in ("", _BATCH):
         message = f"targets are {told.taken}, and were a part of the batch when it was reviewed"
         yield at(Finding(message=message, hint="Are the labels changed on the way to the loss?"), told.used[0].where)

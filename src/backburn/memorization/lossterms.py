@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from ..errors import Skip
 from ..report import Check, Finding
 from .judging import Where, at, meant, suspected
-from .losscalls import DISTANCES, LossCalls, Term, terms_of, told_loss, used_calls
+from .losscalls import DISTANCES, NOTED, LossCalls, Term, terms_of, told_loss, used_calls
 
 if TYPE_CHECKING:
     from .seen import Evidence
@@ -44,6 +44,9 @@ def loss_sign(seen: Evidence, config: Any) -> Iterator[Finding]:
     if first and _mirrored(seen, told.value or 0.0, first[0]):
         message = f"the first loss is {told.value:.4g}; when it was reviewed it was {first[0]:.4g}, and stayed above 0"
         return (yield at(Finding(message=message, hint=_SIGN), where))
+    if turned := _turned(told, before):
+        message = f"{turned} lower the loss, and raised it when it was reviewed: a term with the other sign"
+        return (yield at(meant(Finding(message=message, hint="A penalty is added, a likelihood subtracted.")), where))
     if not told.known:
         raise Skip("the loss has terms that are not known")
     terms = [one for one in told.terms if one.sign or one.kind != "weights"]
@@ -51,6 +54,16 @@ def loss_sign(seen: Evidence, config: Any) -> Iterator[Finding]:
         kinds = ", ".join(dict.fromkeys(_KINDS[one.kind] for one in terms))
         message = f"the loss ({told.value or 0:.4g}) falls as {kinds}: minimised with the wrong sign"
         yield at(Finding(message=message, hint=_BY_HAND), where)
+
+
+def _turned(told: LossCalls, before: Sequence[str]) -> str:
+    """A kind of term that entered with the right sign alone, of which one has the wrong one now, for all elements."""
+    now = _ways(told)
+    for kind in sorted({one.kind for one in told.terms if one.sign < 0} & set(_RAISE)):
+        right, wrong = f"{kind}+", f"{kind}-"
+        if right in before and wrong not in before and before.count(right) == now.count(right) + now.count(wrong):
+            return _RAISE[kind]
+    return ""
 
 
 def _mirrored(seen: Evidence, value: float, first: float) -> bool:
@@ -64,6 +77,8 @@ def _ways(told: LossCalls, times: int = 1) -> list[str]:
     return sorted(f"{one.kind or 'other'}{'+' if one.way * times > 0 else '-'}" for one in told.terms if one.way)
 
 
+_RAISE = {"squares": "squares", "distances": "absolute values", "hinges": "hinges", "classes": "unlikely classes"}
+_RAISE["binary"] = "unlikely answers"
 _SIGN = "Return the loss itself; an optimizer minimises."
 _BY_HAND = "An optimizer minimises: of squares that is their mean, of probabilities the mean of -log p."
 _KINDS = {
@@ -182,7 +197,14 @@ def kept(seen: Evidence) -> dict[str, str]:
     if told is None:
         return {}
     terms = {"loss terms": " ".join(told.kinds), "loss ways": " ".join(_ways(told))}
-    return terms | {"loss targets": told.taken, "loss idle": str(told.idle)}
+    counted = {
+        "loss ignored": " ".join(map(str, told.ignored)),
+        "loss ends": " ".join(one.strip("*") for one in told.ends),
+    }
+    counted |= {"loss never": " ".join(told.never), "loss constants": " ".join(told.constants)}
+    counted["loss related"] = " ".join(f"{name}={r:.3g}" for name, r in told.related.items() if abs(r) >= NOTED)
+    counted = {name: text for name, text in counted.items() if text or name == "loss ends"}
+    return terms | {"loss targets": told.taken, "loss idle": str(told.idle)} | counted
 
 
 def figures(seen: Evidence) -> dict[str, float]:
@@ -192,6 +214,7 @@ def figures(seen: Evidence) -> dict[str, float]:
         return {}
     times = [one.value / one.chance for one in told.used if one.chance]
     first = {"loss: first": told.value} if told.value is not None else {}
+    first |= {"loss: samples": float(told.size)} | ({"loss: counted": told.share} if told.share is not None else {})
     return first | ({"loss: initial": max(times)} if times else {})
 
 

@@ -11,7 +11,7 @@ from backburn.probes.memorize import lossfacts, looks
 from backburn.report import name_of
 from backburn.training import Ended
 
-from .fits import CLASSES, Net, loader, told
+from .fits import CLASSES, Net, loader, samples, told
 
 
 class Lossy(Net):
@@ -143,3 +143,85 @@ def test_targets_of_a_language_model():
     assert of_tokens(lambda z, t: (z[:, :-1], t[:, 1:])) == []
     assert "the very tokens" in of_tokens(lambda z, t: (z, t))[0].message
     assert "after next" in of_tokens(lambda z, t: (z[:, :-1], torch.cat([t[:, 2:], t[:, :1]], 1)))[0].message
+
+
+class Shifting(Tokens):
+    """A model that is given labels, and makes of them what its decoder sees."""
+
+    def training_step(self, batch, batch_idx):
+        source, labels = batch
+        logits = self.head(self.decoded(source, labels=labels))
+        return F.cross_entropy(logits.reshape(-1, 12), labels.reshape(-1))
+
+    def __init__(self):
+        super().__init__(None)
+        self.decoded = Decoded(self.embedding)
+
+
+class Decoded(nn.Module):
+    def __init__(self, embedding):
+        super().__init__()
+        self.embedding = embedding
+
+    def forward(self, source, labels):
+        return self.embedding(torch.cat([source[:, :1], labels[:, :-1]], 1)) + self.embedding(source).mean(1)[:, None]
+
+
+def test_labels_that_a_model_shifts_itself_are_none_of_its_tokens():
+    drawn = torch.Generator().manual_seed(3)
+    tokens = [torch.randint(0, 12, (64, 9), generator=drawn) for _ in range(2)]
+    calls = told(Shifting(), loader(TensorDataset(*tokens)), steps=2).loss_calls.calls
+    assert [one.shift for one in calls] == [None]
+
+
+def test_what_counts():
+    keep = torch.arange(16) < 4
+    for loss, share in (
+        (lambda z, y: F.cross_entropy(z, y), 1.0),
+        (lambda z, y: F.cross_entropy(z[keep], y[keep]), 0.25),
+        (lambda z, y: (F.cross_entropy(z, y, reduction="none") * keep).sum(), 0.25),
+        (lambda z, y: F.cross_entropy(z, y.where(keep, -100)), 0.25),
+        (lambda z, y: -z.log_softmax(1).gather(1, y[:, None])[keep].mean(), 0.25),
+        (lambda z, y: ((z - hot(y)).pow(2) * keep[:, None]).mean(), 0.25),
+    ):
+        assert told(Lossy(loss), steps=2).loss_calls.share == pytest.approx(share)
+
+
+def test_tokens_that_are_never_counted():
+    tokens = torch.randint(0, 12, (64, 9), generator=torch.Generator().manual_seed(3))
+    same = told(Tokens(lambda z, t: (z, ((t + 5) % 12).where(t != 3, -100))), loader(TensorDataset(tokens)), steps=2)
+    assert [(one.never, 3 in one.always, len(one.always)) for one in same.loss_calls.calls] == [((3,), False, 11)]
+    ahead = Tokens(lambda z, t: (z[:, :-1], t[:, 1:].where(t[:, 1:] != 3, -100)))
+    call = told(ahead, loader(TensorDataset(tokens)), steps=2).loss_calls.calls[0]
+    assert (call.shift, call.never, call.ignored) == (1, (3,), (-100,))
+
+
+def test_a_gan_s_calls_and_whether_they_follow_the_batch():
+    def loss(z, y):
+        ones = torch.ones(16, 4)
+        return F.mse_loss(z, ones) + F.mse_loss(0 * z.detach() + z.new_ones(1, requires_grad=True), 0 * ones)
+
+    assert told(Lossy(loss), steps=2).loss_calls.constants == ["1b", "0"]
+
+
+class Flow(Net):
+    """A velocity from noise to data, by hand, of which `turned` is the sign."""
+
+    def __init__(self, turned):
+        super().__init__()
+        self.turned, self.field = turned, nn.Linear(8, 8)
+
+    def training_step(self, batch, batch_idx):
+        x, _ = batch
+        noise = torch.randn_like(x)
+        return (self.field((x + noise) / 2) - self.turned * (x - noise)).pow(2).mean()
+
+
+def test_a_target_that_is_made_on_the_way_is_known_by_its_correlation():
+    wide = lambda: loader(TensorDataset(*samples()), batch_size=128)  # noqa: E731
+    for sign in (1, -1):
+        related = told(Flow(sign), wide(), steps=2).loss_calls.related
+        assert related == {
+            "target:batch[0]": pytest.approx(sign * 0.7, abs=0.1),
+            "input:batch[0]": pytest.approx(0.7, abs=0.1),
+        }

@@ -92,3 +92,24 @@ UNDERFLOWS = {
 def test_a_logarithm_of_what_may_round_to_zero_is_seen(name):
     loss, made = UNDERFLOWS[name]
     assert lossgraph.underflows(loss(NET(X))) == made
+
+
+ENDS = {
+    "logits": (lambda z: F.cross_entropy(z, Y), ["LogSoftmax*"]),
+    "logits by hand": (lambda z: -picked(z.softmax(1).log()).mean(), ["Softmax*"]),
+    "a sigmoid and its loss": (lambda z: F.binary_cross_entropy(z.sigmoid(), ONE_HOT), ["Sigmoid*"]),
+    "numbers": (lambda z: F.mse_loss(z, ONE_HOT), []),
+    "relu": (lambda z: F.cross_entropy(z.relu(), Y), ["Relu"]),
+    "a critic's sigmoid": (lambda z: -z.sigmoid().mean(), ["Sigmoid"]),
+    "exp": (lambda z: (z.reshape(-1).exp() * 2).logsumexp(0), ["Exp"]),
+    "focal": (
+        lambda z: ((1 - z.sigmoid()) * F.binary_cross_entropy_with_logits(z, ONE_HOT, reduction="none")).mean(),
+        [],
+    ),
+}
+
+
+@pytest.mark.parametrize("name", ENDS)
+def test_what_outputs_end_in(name):
+    loss, expected = ENDS[name]
+    assert lossgraph.ends([loss(NET(X))]) == expected

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from ..floor import Call, Relation
-from . import frames, lossgraph
+from . import frames, lossgraph, lossparts
 from .passes import Pass
 from .roles import TARGET, roles
 from .session import Session, Untold
@@ -16,6 +16,9 @@ BY_CLASS = ("cross_entropy", "nll_loss")
 BINARY = ("binary_cross_entropy", "binary_cross_entropy_with_logits")
 _SUM = 1e-3  # by which a row of probabilities may miss 1: float32 misses it by 1e-6, bfloat16 by 4e-3 at worst
 _ENOUGH = 0.95  # of tokens that agree
+_FEW = 4  # different targets that are ignored, at most
+_OFTEN = 6  # times that a token has to be there: of a masked language model's, 0.15^6 = 1e-5 are all drawn by chance
+_MANY = 64  # tokens that are told of
 
 
 def look(session: Session) -> dict[str, Any]:
@@ -28,6 +31,7 @@ def look(session: Session) -> dict[str, Any]:
         with contextlib.suppress(RuntimeError):  # a graph that is freed, compiled or checkpointed
             named += lossgraph.terms(root)
     calls = [_call(session, one) for one in first.calls]
+    _mark_fed(session, calls)
     return {
         "calls": calls,
         "terms": named,
@@ -38,6 +42,8 @@ def look(session: Session) -> dict[str, Any]:
         "squeezed": next(filter(None, map(lossgraph.squeezed, first.losses)), ""),
         "underflows": next(filter(None, map(lossgraph.underflows, first.losses)), ""),
         "spread": next(filter(None, map(lossgraph.spread, first.losses)), ""),
+        "related": lossparts.related(session),
+        "ends": lossgraph.ends(first.losses),
         "missing": _missing(session),
         "tied": _is_tied(session.module),
         "largest": _largest(first),
@@ -83,12 +89,14 @@ def _is_tied(module: Any) -> bool:
 
 def _call(session: Session, call: Call) -> dict[str, Any]:
     given, told = call.given, {"name": call.name, "where": call.where, "value": float(call.value.float().mean())}
-    told["weight"], told["sign"] = _weight(session.first, call)
+    derivative = _derivative(session.first, call)
+    told["weight"], told["sign"] = _weight(derivative)
     put, wanted = tensors(call)
     if put is None:
         return told
     told |= {"made_by": lossgraph.source(put), "trains": put.requires_grad, "reduction": given.get("reduction", "")}
     told |= {"input": list(put.shape), "target": list(wanted.shape), "taken": _in_batch(session, call, wanted)}
+    told |= _counted(call, derivative)
     put, wanted = put.detach().float(), wanted.detach()
     told |= {"low": float(put.min()), "high": float(put.max()), "zeros": float((put == 0).float().mean())}
     told |= {"chance": _chance(call), "whole": bool((wanted == wanted.round()).all()) if wanted.numel() else False}
@@ -96,8 +104,28 @@ def _call(session: Session, call: Call) -> dict[str, Any]:
     if call.name in (*BY_CLASS, "kl_div"):
         told |= _of_classes(call, put, wanted)
     if call.name in BY_CLASS and not wanted.is_floating_point():
-        told |= _shift(session, wanted)
+        told |= _shift(session, call, wanted)
+        told |= _by_token(session, _seen(call, wanted), told.get("shift") == 1)
     return told
+
+
+def _mark_fed(session: Session, calls: list[dict[str, Any]]) -> None:
+    """Of calls with a constant target (a GAN's), note whether what they are given follows the batch. One more pass."""
+    if not any(one.get("different") == 1 and not one["taken"] and one["weight"] for one in calls):
+        return
+    batch = session.copy()
+    for one in session.tensors(batch).values():
+        if one.is_floating_point():
+            one.mul_(0.5)
+    done, before = session.run(batch).calls, session.first.calls
+    if len(done) == len(before):
+        for told, one, other in zip(calls, before, done):
+            (put, _), (moved, _) = tensors(one), tensors(other)
+            told["fed"] = put is not None and moved is not None and not _are_equal(put, moved)
+
+
+def _are_equal(one: Any, other: Any) -> bool:
+    return one.shape == other.shape and bool((one == other).all())
 
 
 def tensors(call: Call) -> tuple[Any, Any]:
@@ -106,20 +134,64 @@ def tensors(call: Call) -> tuple[Any, Any]:
     return (put, wanted) if hasattr(put, "detach") and hasattr(wanted, "detach") else (None, None)
 
 
-def _weight(first: Pass, call: Call) -> tuple[float | None, int]:
-    """The sum of |d loss / d call| (None: the loss does not depend on it), and its sign where it is one for all."""
+def _derivative(first: Pass, call: Call) -> Any:
+    """The loss's derivative by what the call returned; None where it does not depend on it."""
     import torch
 
-    if call.edge is None:
-        return None, 0
-    for loss in first.losses:
+    for loss in first.losses if call.edge is not None else ():
         with contextlib.suppress(RuntimeError):
             found = torch.autograd.grad(loss.float().mean(), [call.edge], retain_graph=True, allow_unused=True)[0]
             if found is not None:
-                low, high = float(found.min()), float(found.max())
-                steady = high - low <= _SUM * max(abs(low), abs(high))
-                return float(found.abs().sum()), (1 if low > 0 else -1 if high < 0 else 0) if steady else 0
-    return None, 0
+                return found
+    return None
+
+
+def _weight(found: Any) -> tuple[float | None, int]:
+    """The sum of |d loss / d call| (None: the loss does not depend on it), and its sign where it is one for all."""
+    if found is None:
+        return None, 0
+    low, high = float(found.min()), float(found.max())
+    steady = high - low <= _SUM * max(abs(low), abs(high))
+    return float(found.abs().sum()), (1 if low > 0 else -1 if high < 0 else 0) if steady else 0
+
+
+def _counted(call: Call, derivative: Any) -> dict[str, Any]:
+    """The share of targets that the loss counts, of those that there were before a mask, and the values it ignores."""
+    given, wanted = call.given, call.given["target"].detach()
+    seen = _seen(call, wanted)
+    ignored = wanted[~seen].unique()[:_FEW].tolist() if call.name in BY_CLASS else []
+    if derivative is not None and derivative.numel() == wanted.numel() > 1:  # a mask that it was multiplied by
+        seen = seen & (derivative.detach().reshape(wanted.shape) != 0)
+    share = float(seen.float().mean()) if seen.numel() else 1.0
+    return {"share": share * lossgraph.picked(given["input"]), "ignored": [int(one) for one in ignored]}
+
+
+def _seen(call: Call, wanted: Any) -> Any:
+    """Which targets the call counts: what ignore_index and weights of 0 leave."""
+    weight = call.given.get("weight")
+    if call.name in BY_CLASS and not wanted.is_floating_point():
+        seen = wanted != call.given.get("ignore_index", -100)
+        return seen if weight is None else seen & (weight[wanted.clamp(0, len(weight) - 1)] != 0)
+    if call.name in BINARY and weight is not None:
+        return (weight != 0).expand_as(wanted)
+    return wanted == wanted
+
+
+def _by_token(session: Session, seen: Any, is_next: bool) -> dict[str, Any]:
+    """Tokens (padding, a prompt's) of which no target counts, the most frequent first, and those of which all do."""
+    size = session.size
+    tokens = next(_tokens(session, size), None)
+    if tokens is None or seen.numel() not in (tokens.numel(), size * (tokens.shape[1] - 1) if is_next else 0):
+        return {}
+    seen = seen.reshape(size, -1)
+    if is_next:
+        seen, tokens = seen[:, : tokens.shape[1] - 1], tokens[:, 1:]
+    values, places, counts = tokens.reshape(-1).unique(return_inverse=True, return_counts=True)
+    shares = seen.reshape(-1).float().new_zeros(len(values)).index_add_(0, places, seen.reshape(-1).float()) / counts
+    order = counts.argsort(descending=True)
+    often = [i for i in order.tolist() if counts[i] >= _OFTEN and values[i] >= 0][:_MANY]
+    never = [int(values[i]) for i in often if shares[i] == 0][:_FEW]
+    return {"never": never, "always": [int(values[i]) for i in often if shares[i] == 1]}
 
 
 def _in_batch(session: Session, call: Call, wanted: Any) -> str:
@@ -218,7 +290,7 @@ def _chance(call: Call) -> float | None:
     return None
 
 
-def _shift(session: Session, wanted: Any) -> dict[str, Any]:
+def _shift(session: Session, call: Call, wanted: Any) -> dict[str, Any]:
     """By how many tokens the targets are ahead of what the model was given (1 in a language model), if that shows."""
     size = session.size
     for tokens in _tokens(session, size):
@@ -230,6 +302,8 @@ def _shift(session: Session, wanted: Any) -> dict[str, Any]:
             agreed = {by: _agree(target, tokens, by) for by in (-1, 0, 1, 2)}
             best = max(agreed, key=lambda by: agreed[by])
             if agreed[best] >= _ENOUGH and sum(one >= _ENOUGH / 2 for one in agreed.values()) == 1:
+                if best == 0 and not _is_given(session, call, tokens):
+                    continue
                 return {"shift": best, "causal": best == 1 or _is_causal(session)}
     return {}
 
@@ -239,6 +313,37 @@ def _tokens(session: Session, size: int) -> Iterator[Any]:
         if one.dim() == 2 and one.shape[0] == size and one.shape[1] >= 4 and not one.is_floating_point():
             if one.unique().numel() >= 4:
                 yield one
+
+
+def _is_given(session: Session, call: Call, tokens: Any) -> bool:
+    """Whether the outputs at a token's own place follow it: not those of labels, which a model of Hugging Face's is
+    given as well, and shifts itself.
+    """
+    import torch
+
+    batch, place, found = session.copy(), session.first.calls.index(call), False
+    copies = session.tensors(batch)
+    for path, one in session.tensors(session.first.batch).items():
+        column = _last_column(one, tokens)
+        if column is not None:
+            copies[path][:, column], found = copies[path][:, 0], True
+    if not found:
+        return True
+    runs = [session.run(evaluation=True), session.run(batch, evaluation=True)]
+    before, after = (run.calls[place].given["input"] for run in runs)
+    return not torch.allclose(before, after, atol=1e-4) if before.shape == after.shape else True
+
+
+def _last_column(part: Any, tokens: Any) -> int | None:
+    """Where in a part of the batch the last of the tokens stand; None where they are not of it."""
+    import torch
+
+    if part.dim() != 2 or part.dtype != torch.long or part.shape[0] != tokens.shape[0]:
+        return None
+    if part.untyped_storage().data_ptr() == tokens.untyped_storage().data_ptr():
+        column = tokens.storage_offset() - part.storage_offset() + tokens.shape[1] - 1
+        return int(column) if 0 < column < part.shape[1] and part.stride() == tokens.stride() else None
+    return int(part.shape[1]) - 1 if part.shape == tokens.shape and torch.equal(part, tokens) else None
 
 
 def _agree(target: Any, tokens: Any, by: int) -> float:

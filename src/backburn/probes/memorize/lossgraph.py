@@ -7,8 +7,9 @@ A term is the first node behind the loss, on each way back, that is not linear: 
 
 from __future__ import annotations
 
+import math
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 _SHAPE = frozenset(
@@ -36,6 +37,18 @@ _KINDS = {
     "CudnnCtcLoss": ("alignments", 1),
 }
 _SIZES = frozenset("Pow Abs Mul LinalgVectorNorm Norm".split())  # of a parameter: a regulariser
+# A model's own layers, where the way back from the loss to the outputs ends; a product of two tensors is one as well.
+_LAYERS = (
+    "Addmm Mm Bmm Baddbmm Linear MkldnnLinear Convolution MkldnnConvolution CudnnConvolution Embedding EmbeddingBag"
+    " NativeBatchNorm CudnnBatchNorm NativeLayerNorm NativeGroupNorm FusedRmsNorm MkldnnRnnLayer CudnnRnn Mul"
+)
+_LAYER = frozenset(_LAYERS.split())
+_THROUGH = _LINEAR | frozenset(
+    "NativeDropout ClampMin Maximum Minimum ScatterAdd IndexAdd ScatterReduce IndexPut".split()
+)
+_SQUASHES = frozenset("Relu Sigmoid Softmax Tanh Exp LogSoftmax".split())
+_SAME = {("Softmax", "Log"), ("Sigmoid", "Log"), ("Sigmoid", "BinaryCrossEntropy")}  # as a loss of logits has it
+_SAME |= {("LogSoftmax", after) for after in ("", "NllLoss", "NllLoss2D", "KlDiv", "CtcLoss", "CudnnCtcLoss")}
 _LIMIT = 2000  # nodes on the way; a loss that adds up more of them is not looked through
 _STEADY = 1e-3  # relative: factors that differ more are not one factor
 
@@ -69,9 +82,47 @@ def _source(node: Any, through: frozenset[str]) -> str:
     return ""
 
 
+def picked(tensor: Any) -> float:
+    """The share of a tensor's elements that an index or a mask took right before: `logits[mask]`; 1 where none did."""
+    node, index = tensor.grad_fn, tensor.output_nr
+    while node is not None and not hasattr(node, "variable") and node.next_functions:
+        if kind(node) in ("Index", "IndexSelect", "MaskedSelect"):
+            after, before = list(_shape(node, index)), list(_shape(*node.next_functions[0]))
+            return min(1.0, int(math.prod(after)) / max(int(math.prod(before)), 1))
+        if kind(node) not in _SHAPE:
+            return 1.0
+        node, index = node.next_functions[0]
+    return 1.0
+
+
+def ends(losses: Sequence[Any]) -> list[str]:
+    """The activations that are all that follows one of the model's last layers, on the way to a loss: `Sigmoid` of a
+    critic that ends in one; `LogSoftmax*` where a loss of logits has it as well, however it is written.
+    """
+    after: dict[Any, set[str]] = {}
+    ways: list[tuple[Any, str, str]] = [(one.grad_fn, "", "") for one in losses]
+    known: set[tuple[Any, str, str]] = set()
+    while ways and len(known) < _LIMIT:
+        node, first, second = ways.pop()
+        if node is None or hasattr(node, "variable") or (node, first, second) in known:
+            continue
+        known.add((node, first, second))
+        name, behind = kind(node), [one for one, _ in node.next_functions if one is not None]
+        if name in _LAYER and not (name == "Mul" and len(set(behind)) == 1):
+            after.setdefault(node, set()).add(first + "*" * ((first, second) in _SAME))
+        elif name in _THROUGH or (name in ("Mul", "Div") and len(behind) == 1):
+            ways += [(one, first, second) for one in behind]
+        else:
+            ways += [(one, name, first) for one in behind]
+    return sorted(
+        {name for (name, *others) in map(sorted, after.values()) if not others and name.strip("*") in _SQUASHES}
+    )
+
+
 def terms(loss: Any) -> list[dict[str, Any]]:
     """The terms of a loss: their `kind` ("" if it is none that is known), `factor` (the sum of |d loss / d term|, so 1
-    for a mean), `size` (elements), `way` (the sign of those derivatives, times the one expected; 0 where they differ),
+    for a mean), `size` (elements), `share` (of its rows that the loss follows at all), `way` (the sign
+    of those derivatives, times the one expected; 0 where they differ),
     and `sign`: 1 where it enters as it should, -1 where it has one factor of the wrong sign for all of its elements,
     else 0.
     """
@@ -112,6 +163,7 @@ def _term(node: Any, weight: Any) -> dict[str, Any]:
     name, expected = _meaning(node)
     if weight is None:
         return {"kind": name, "factor": 0.0, "size": 0, "way": 0, "sign": 0}
+    share = _share(node, weight)
     weight = weight.detach().float().reshape(-1)
     used, way, sign = weight[weight != 0], 0, 0
     if used.numel():
@@ -120,7 +172,15 @@ def _term(node: Any, weight: Any) -> dict[str, Any]:
         steady = high - low <= _STEADY * max(abs(low), abs(high))
         sign = way if expected and (way > 0 or steady) else 0
     factor = float(weight.abs().sum())
-    return {"kind": name, "factor": factor, "size": weight.numel(), "way": way, "sign": sign}
+    return {"kind": name, "factor": factor, "size": weight.numel(), "way": way, "sign": sign, "share": share}
+
+
+def _share(node: Any, weight: Any) -> float:
+    """Of rows, where the term is one of classes; of elements, else."""
+    seen = weight != 0
+    if kind(node) == "LogSoftmax" and seen.dim() > 1:
+        seen = seen.any(dim=(node._saved_dim + 2**63) % 2**64 - 2**63)  # -1 is saved as 2^64 - 1
+    return float(seen.float().mean()) if seen.numel() else 1.0
 
 
 def _meaning(node: Any) -> tuple[str, int]:
@@ -159,6 +219,18 @@ def underflows(loss: Any) -> str:
             if made in ("Softmax", "Sigmoid"):
                 return made
     return ""
+
+
+def differences(loss: Any) -> Iterator[tuple[Any, int, Any]]:
+    """Squared differences with one side that has no gradient: their value, the other side's sign, and what made it."""
+    for node, _ in _frontier(loss):
+        if _meaning(node)[0] == "squares" and kind(node) in ("Pow", "Mul"):
+            behind = node.next_functions[0][0]
+            sides = [(one, 1 - 2 * place) for place, (one, _) in enumerate(behind.next_functions) if one is not None]
+            if kind(behind) == "Sub" and len(sides) == 1:
+                (made, sign), value = sides[0], node._saved_self
+                if value is not None:
+                    yield value.detach(), sign, made
 
 
 def spread(loss: Any) -> str:
