@@ -308,7 +308,12 @@ def _is_part(one: Any, other: Any) -> bool:
 
 def _follows(changes: Changes, paths: list[str], loss: bool = False) -> bool:
     """Whether outputs follow these inputs; or, of `loss`, what they are held against: another view, the next state."""
-    done = changes.run({path: changes.shuffled(path) for path in paths})
+    try:
+        done = changes.run({path: changes.shuffled(path) for path in paths})
+    except Untold:
+        raise
+    except Exception:  # numbers that are refused (shares, ids of a column's own): another sample's are not
+        done = changes.run({path: changes.inputs[path].roll(1, 0) for path in paths})
     return (loss and _moves(changes.first.returned, done.returned)) or _any_moved(changes, done)
 
 
