@@ -255,7 +255,7 @@ def loss_takes_logits(seen: Evidence, config: Any) -> Iterator[Finding]:
     if not found and told.squeezed and not told.used:
         message = f"log_softmax of what {_SQUEEZES[told.squeezed]} returned: the loss cannot come down to 0"
         yield at(Finding(message=message, hint=_LOGITS), told.step)
-    elif not found:
+    elif not found and not any(one.probabilities and one.name in ("nll_loss", "kl_div") for one in told.used):
         yield from _ended(seen, told)
 
 
@@ -512,7 +512,10 @@ def _unrelated(seen: Evidence, told: LossCalls) -> Iterator[Finding]:
     for word in settings.get("loss related", "").split():
         name, _, spelled = word.rpartition("=")
         before, now = float(spelled), told.related.get(name, float(spelled))
-        lost = now * before < 0 or abs(now) < _GONE or (abs(now) > _SAME and abs(before) < _MIXED)
+        gone = abs(now) < _GONE
+        if gone and name.startswith("input"):  # mixed up before the model: samples-are-independent
+            continue
+        lost = now * before < 0 or gone or (abs(now) > _SAME and abs(before) < _MIXED)
         if lost and samples > 3 and abs(_z(now) - _z(before)) > _CERTAIN * math.sqrt(2 / (samples - 3)):
             what, _, path = name.partition(":")
             what = "the target" if what == "target" else "the model's first input"
