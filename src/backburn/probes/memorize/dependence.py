@@ -105,9 +105,14 @@ def _exchanged(changes: Changes) -> dict[str, Any]:
 def _moved(changes: Changes, done: Pass, size: int) -> list[tuple[Output, float]]:
     """How far other samples' rows moved in each output that has rows of samples."""
     moved = changes.moved(done, all_of_them=False)
-    found = [(one, far) for one, far in moved if any(True for _ in _rows(far, size))]
+    # What a module returns may be packed sequences, whose rows are samples' only by chance of their number.
+    found = [(one, far) for one, far in moved if any(True for _ in _rows(far, size)) and not _is_packed(one, size)]
     pairs = {one.value.shape for one, _ in found if one.call is not None and _is_pairs(changes, one, size)}
     return [(one, (_apart if one.value.shape in pairs else _others)(size, far)) for one, far in found]
+
+
+def _is_packed(one: Output, size: int) -> bool:
+    return one.call is None and size not in one.value.shape[:2]
 
 
 def _mixed(changes: Changes, done: Pass, size: int) -> bool:
