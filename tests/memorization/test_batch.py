@@ -295,3 +295,11 @@ def test_a_column_may_be_whether_a_label_is_one_class():
     told = msgspec.structs.replace(SOUND, leaks=(leaking,))
     (finding,) = found(batch.CHECKS, seen(batch=told))["labels-not-in-inputs"]
     assert "column 2, is whether batch[1] is 3" in finding.message
+
+
+@pytest.mark.parametrize(("std", "stream", "alarm"), [(8.0, False, True), (8.0, True, False), (99.0, True, True)])
+def test_a_stream_may_be_of_other_scales(std, stream, alarm):
+    """Of a policy's own rollouts, which change with the model."""
+    healthy = reference(batch, seen(batch=msgspec.structs.replace(SOUND, stream=stream)))
+    now = msgspec.structs.replace(with_x(std=std), stream=stream)
+    assert ("data-are-as-reviewed" in found(batch.CHECKS, seen(healthy, batch=now))) is alarm

@@ -41,6 +41,7 @@ _MOVED = 4.0  # reviewed standard deviations by which a mean may differ
 # by a factor of 3 in 1 of 5 draws; by 6 standard errors, and in their quartiles too, in none of 1000.
 _ROWS = 16
 _SCALED, _ERRORS = 3.0, 6.0
+_STREAM = 30.0  # likewise of a stream: returns of one rollout were 8 times those of a wider policy
 _MANY, _SCALED_MANY = 64, 2.5  # pictures that are normalised twice come to 1/0.29 to 1/0.5 of their scale
 _HEAVY = 9.0  # fourth moment from which the quartiles have to agree (an exponential distribution's)
 _SHARE = 0.05  # of the numbers, and so many samples of it, for it to be there or not by more than luck: e**-9
@@ -149,6 +150,7 @@ class Batch(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     pairs: dict[str, float] = {}  # `one ~ other`: standard deviations above chance by which their samples agree
     drifts: tuple[str, ...] = ()  # paths that came out otherwise, fetched again under the same random numbers
     untried: str = ""
+    stream: bool = False  # of samples that nobody can ask for again: a policy's, say, which change with the model
 
     @property
     def noted(self) -> tuple[Leaf, ...]:
@@ -433,9 +435,10 @@ def data_are_as_reviewed(seen: Evidence, config: Any) -> Iterator[Finding]:
     """Inputs and targets have the types, shapes, scales and values that were reviewed."""
     if seen.reference is None:
         raise Skip("there is no reference")
+    stream = seen.look("batch", Batch).stream
     for one in seen.look("batch", Batch).noted:
         before = seen.reference.settings.get(f"data {one.path}")
-        if before and (changes := list(_changes(_parsed(before), one))):
+        if before and (changes := list(_changes(_parsed(before), one, stream))):
             message = f"{one.path}: {'; '.join(changes)} when reviewed"
             yield meant(Finding(message=message, hint="Another file, column, normalisation or transform?"))
     told = seen.look("batch", Batch).alignment
@@ -491,7 +494,7 @@ def _parsed(text: str) -> dict[str, str]:
     return dict(word.split("=", 1) for word in text.split() if "=" in word)
 
 
-def _changes(before: dict[str, str], now: Leaf) -> Iterator[str]:
+def _changes(before: dict[str, str], now: Leaf, stream: bool = False) -> Iterator[str]:
     """What differs by more than batches of one data set do."""
     kind, shape = before.get("kind"), _parsed(_spelled(now))["shape"]
     is_float = kind == "float" and now.is_float
@@ -502,7 +505,10 @@ def _changes(before: dict[str, str], now: Leaf) -> Iterator[str]:
         yield f"shape {shape} of a sample instead of {before.get('shape')}"
     was = {name: float(value) for name, value in before.items() if name not in ("kind", "shape", "whole")}
     rows = int(min(was.get("rows", 0), now.rows))
-    if rows >= _ROWS:
+    if stream:
+        if is_float and was["std"] > 0 and not _ratio(now.std, was["std"]) <= _STREAM:
+            yield _other("standard deviation", now.std, was["std"])
+    elif rows >= _ROWS:
         # One of them says it: what is constant, or has another sign, has another scale and mean too.
         yield from itertools.islice(itertools.chain(_values(was, now, rows), _scales(was, now, rows)), 1)
     elif is_float:

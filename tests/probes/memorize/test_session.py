@@ -186,3 +186,30 @@ def test_a_batch_that_cannot_be_copied_is_not_changed(ask):
 )
 def test_what_lies_there_one_by_one(value, plain):
     assert is_plain(value) is plain
+
+
+class Scheduled(t.Net):
+    """Its optimizer has modes, as schedule-free ones do."""
+
+    def validation_step(self, batch, batch_idx):
+        return self.loss(*batch)
+
+    def on_validation_model_eval(self):
+        super().on_validation_model_eval()
+        self.optimizers().param_groups[0]["train_mode"] = False
+
+
+def test_validation_puts_no_optimizer_into_another_mode(tmp_path, monkeypatch):
+    modes = []
+
+    class Look:
+        @staticmethod
+        def look(session):
+            session.optimizers[0].param_groups[0]["train_mode"] = True
+            session.evaluate()
+            modes.append(session.optimizers[0].param_groups[0]["train_mode"])
+
+    for name in ("FIRST", "MOVED", "LAST"):
+        monkeypatch.setattr(looks, name, {"modes": Look} if name == "FIRST" else {})
+    t.told(Scheduled(), t.loader(), path=tmp_path, steps=4)
+    assert modes == [True]

@@ -45,7 +45,7 @@ def look(session: Session) -> dict[str, Any]:
         raise Untold("the batch holds no tensor")
     known = _roles(session)
     rows = session.size
-    told: dict[str, Any] = {"rows": rows, "asked": session.asked}
+    told: dict[str, Any] = {"rows": rows, "asked": session.asked, "stream": _is_stream(session)}
     told["leaves"] = [_leaf(path, one, rows, known.get(path, set())) for path, one in tensors.items()]
     told["leaks"] = _leaks(session, tensors, known, rows)
     told["parts"] = _parts([(session.asked or rows, tensors)], known)
@@ -65,6 +65,14 @@ def _roles(session: Session) -> dict[str, set[str]]:
         return roles(session)
     except Exception:  # a training_step that fails on this very batch: its parts can still be looked at
         return {}
+
+
+def _is_stream(session: Session) -> bool:
+    """Whether its samples come one after the other, and none can be asked for: an IterableDataset, a generator."""
+    combined = getattr(session.trainer.fit_loop, "_combined_loader", None)
+    one = next(iter(combined.flattened), None) if combined is not None else None
+    source = getattr(one, "dataset", getattr(one, "batches", one))
+    return not hasattr(source, "__getitem__") or not hasattr(source, "__len__")
 
 
 # One tensor

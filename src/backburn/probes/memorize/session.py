@@ -125,7 +125,12 @@ class Session:
         import torch
 
         done, given = Pass(), duplicate(self.batch) if batch is None else batch
-        with self._untouched(), numbers_kept(self.numbers), eagerly(), observed(self.module, done), torch.no_grad():
+        with contextlib.ExitStack() as stack:
+            # A hook may put them into eval mode, too (schedule-free ones).
+            stack.callback(Optimizers(self.module, self.optimizers).restore)
+            for one in (self._untouched(), numbers_kept(self.numbers), eagerly(), observed(self.module, done)):
+                stack.enter_context(one)
+            stack.enter_context(torch.no_grad())
             self.module.on_validation_model_eval()  # Lightning's own is eval(); a project's may do more, or less
             with contextlib.suppress(Exception):  # what they expect of a validation loop is not there
                 self.module.on_validation_start()
