@@ -166,3 +166,18 @@ def test_a_metric_object_tells_its_value_of_this_batch():
 def test_yes_and_no_have_right_answers_too():
     assert found([afterwards.metric_agrees], seen(after=after(YesNo()))) == {}
     assert list(found([afterwards.metric_agrees], seen(after=after(Thresholded())))) == ["metric-agrees"]
+
+
+class Averaged(Counted):
+    """Validates with averaged weights, which lag behind."""
+
+    def on_validation_epoch_start(self):
+        with torch.no_grad():
+            for one in self.parameters():
+                one.mul_(0.1)
+
+
+def test_validation_with_other_weights_is_not_compared():
+    told = after(Averaged())
+    assert told.validated == () and list(told.logged) == ["training_step/train_acc"]
+    assert told.untold["validated"] == "it is validated with other weights"

@@ -68,6 +68,8 @@ def _logged(session: Session) -> dict[str, float]:
     for hook in ("training_step", "validation_step"):
         if _has(session.module, hook):
             done = session.run() if hook == "training_step" else session.evaluate(hook)
+            if done.swapped:
+                continue
             numbers = {name: _number(value) for name, value in done.logged.items() if _METRIC.search(name)}
             found |= {f"{hook}/{name}": value for name, value in numbers.items() if value is not None}
     return found
@@ -78,6 +80,8 @@ def _validated(session: Session) -> list[float]:
     if not _has(session.module, "validation_step"):
         raise Untold("there is no validation_step")
     done, trained = session.evaluate("validation_step"), session.run(evaluation=True)
+    if done.swapped:
+        raise Untold("it is validated with other weights")
     losses = [_number(value) for name, value in done.logged.items() if "loss" in name.lower()]
     losses = [done.value] if done.value is not None else losses
     if len(losses) != 1 or losses[0] is None or trained.value is None:

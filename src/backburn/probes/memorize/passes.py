@@ -33,6 +33,7 @@ class Pass:
         self.deep: list[Any] = []
         self.logged: dict[str, Any] = {}
         self.roots: list[Any] = []
+        self.swapped = False  # it is validated with other weights than it is trained with: averaged ones
         self.drew = False
 
     @property

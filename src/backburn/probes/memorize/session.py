@@ -131,10 +131,12 @@ class Session:
             for one in (self._untouched(), numbers_kept(self.numbers), eagerly(), observed(self.module, done)):
                 stack.enter_context(one)
             stack.enter_context(torch.no_grad())
+            before = _marks(self.module)
             self.module.on_validation_model_eval()  # Lightning's own is eval(); a project's may do more, or less
             with contextlib.suppress(Exception):  # what they expect of a validation loop is not there
                 self.module.on_validation_start()
                 self.module.on_validation_epoch_start()
+            done.swapped = before != _marks(self.module)
             done.returned = _loss(self._step(given, hook))
         return done
 
@@ -170,6 +172,11 @@ def eagerly() -> Iterator[None]:
     stance = getattr(torch.compiler, "set_stance", None)
     with stance("force_eager") if stance else contextlib.nullcontext():
         yield
+
+
+def _marks(module: Any) -> list[tuple[int, int]]:
+    """What tells whether somebody put other numbers into the parameters."""
+    return [(one.data_ptr(), one._version) for one in module.parameters()]
 
 
 def is_plain(value: Any) -> bool:
