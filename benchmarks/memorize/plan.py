@@ -10,7 +10,7 @@ from benchmarks.memorize.task import Knobs, Mutant, Program
 
 PARTS = ("tuning", "held_out")  # thresholds were looked for on the first alone
 BENIGN = {"tuning": 10, "held_out": 20}  # commits per program: more than 600 over all
-EACH = 12  # programs, by lot, that a mutant is put into in each part; by name it is put into all
+EACH = 6  # programs, by lot, that a mutant is put into in each part; by name it is put into all
 # One commit each, where a program answers to its knob.
 ALONE = (
     ("seed", 1),

@@ -88,6 +88,15 @@ def test_a_metric_that_is_true_of_its_predictions_is_not_wrong():
     assert found([afterwards.metric_agrees], seen(after=told, reference=healthy)) == {}
 
 
+def test_validation_that_had_another_loss_may_be_of_other_weights():
+    sound = msgspec.structs.replace(SOUND, logged=LOGGED)
+    low = msgspec.structs.replace(sound, logged={"validation_step/val_acc": 0.1})
+    healthy = reference(afterwards, seen(after=sound))
+    assert found([afterwards.metric_agrees], seen(after=low, reference=healthy)) == {}
+    same = reference(afterwards, seen(after=msgspec.structs.replace(sound, validated=(0.1, 0.1))))
+    assert list(found([afterwards.metric_agrees], seen(after=low, reference=same))) == ["metric-agrees"]
+
+
 def test_a_batch_that_was_not_memorized_says_nothing_of_metrics():
     sound = msgspec.structs.replace(SOUND, logged=LOGGED)
     healthy = reference(afterwards, seen(after=sound))

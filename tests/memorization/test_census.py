@@ -54,3 +54,11 @@ def test_a_recurrence_that_is_written_out_is_not_gone(kinds, expected):
     assert list(found(census.CHECKS, now)) == expected
     gru = reference(census, seen(census=Census(kinds={"products": 8, "activations": 21})))
     assert found(census.CHECKS, seen(census=lstm, reference=gru)) == {}
+
+
+@pytest.mark.parametrize(("softmaxes", "expected"), [(5, []), (1, ["model-is-as-reviewed"])])
+def test_attention_with_dropout_is_written_out(softmaxes, expected):
+    """On the CPU scaled_dot_product_attention has a node of its own without dropout alone."""
+    healthy = reference(census, seen(census=Census(kinds={"attentions": 4, "products": 8, "softmaxes": 1})))
+    now = Census(kinds={"products": 16, "softmaxes": softmaxes})
+    assert list(found(census.CHECKS, seen(census=now, reference=healthy))) == expected

@@ -205,6 +205,10 @@ ALIKE = {
     "a logit for a probability": (with_call(), msgspec.structs.replace(SOUND, ends=("Sigmoid*",))),
     "a mixture": (numbers(b0=0.6), numbers(b0=0.8)),
     "another draw": (numbers(b0=0.6), numbers()),
+    "an augmentation within the model": (
+        msgspec.structs.replace(numbers(), related={"input:batch[0]": 0.74}),
+        msgspec.structs.replace(numbers(), related={"input:batch[0]": 1.0}),
+    ),
     "few numbers": (
         msgspec.structs.replace(numbers(b0=0.4), size=16),
         msgspec.structs.replace(numbers(b0=-0.1), size=16),

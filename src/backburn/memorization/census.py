@@ -39,6 +39,8 @@ def model_is_as_reviewed(seen: Evidence, config: Any) -> Iterator[Finding]:
     # One forward of three batches in a row has a third of the layers of three forwards, of each kind.
     fewer = min(1.0, _weighted(now) / max(_weighted(before), 1))
     untold = _UNTOLD | _written_out(before, now)
+    # With dropout, or a mask of its own, attention is computed step by step.
+    now = now | {"attentions": now.get("attentions", 0) + max(0, now.get("softmaxes", 0) - before.get("softmaxes", 0))}
     for kind, count in before.items():
         if kind not in untold and now.get(kind, 0) < (1 if elsewhere else _LOST * fewer * count):
             message = f"{now.get(kind, 0)} {kind} stand between the parameters and the loss; {count} when reviewed"

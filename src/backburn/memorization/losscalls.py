@@ -509,7 +509,9 @@ def _unrelated(seen: Evidence, told: LossCalls) -> Iterator[Finding]:
     """What outputs are held against, or what the model is given, follows otherwise from the batch than reviewed."""
     settings = seen.reference.settings if seen.reference else {}
     samples = min((*(seen.reference.runs("loss: samples") if seen.reference else ()), told.size))
-    for word in settings.get("loss related", "").split():
+    noted = settings.get("loss related", "").split()
+    # Where only inputs are related, an augmentation may as well have moved into the model.
+    for word in noted if any(word.startswith("target") for word in noted) else ():
         name, _, spelled = word.rpartition("=")
         before, now = float(spelled), told.related.get(name, float(spelled))
         gone = abs(now) < _GONE

@@ -40,6 +40,8 @@ def look(session: Session) -> dict[str, Any]:
         known.add(node)
         counts[type(node).__name__] += 1
         ways += [one for one, _ in node.next_functions]
+    if any(name.startswith("CheckpointFunction") for name in counts):
+        raise Untold("checkpoints (use_reentrant=True) hide what they compute")
     kinds = {
         kind: sum(count for name, count in counts.items() if name.startswith(beginnings))
         for kind, beginnings in _KINDS.items()
