@@ -126,8 +126,7 @@ class Session:
 
         done, given = Pass(), duplicate(self.batch) if batch is None else batch
         with contextlib.ExitStack() as stack:
-            # A hook may put them into eval mode, too (schedule-free ones).
-            stack.callback(Optimizers(self.module, self.optimizers).restore)
+            stack.callback(_modes_of(self.optimizers))
             for one in (self._untouched(), numbers_kept(self.numbers), eagerly(), observed(self.module, done)):
                 stack.enter_context(one)
             stack.enter_context(torch.no_grad())
@@ -172,6 +171,18 @@ def eagerly() -> Iterator[None]:
     stance = getattr(torch.compiler, "set_stance", None)
     with stance("force_eager") if stance else contextlib.nullcontext():
         yield
+
+
+def _modes_of(optimizers: Any) -> Callable[[], None]:
+    """What the groups of optimizers say (a hook may put schedule-free ones into eval mode); returns what undoes it."""
+    held = [(group, dict(group)) for one in optimizers for group in one.param_groups]
+
+    def undo() -> None:
+        for group, own in held:
+            group.clear()
+            group.update(own)
+
+    return undo
 
 
 def _marks(module: Any) -> list[tuple[int, int]]:

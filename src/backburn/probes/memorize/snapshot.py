@@ -8,7 +8,7 @@ import copy
 import operator
 import random
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from typing import Any
 
 _LARGE = 10**9  # frozen numbers: a language model under LoRA fills half of the GPU, and nothing writes into it
@@ -71,14 +71,12 @@ class Snapshot:
 
 
 class Optimizers:
-    """The optimizers that `root` and its submodules hold, in an attribute or in a list or dict there, or those that are
-    `given`; as `Snapshot`.
-    """
+    """The optimizers that `root` and its submodules hold, in an attribute or in a list or dict there; as `Snapshot`."""
 
-    def __init__(self, root: Any, given: Sequence[Any] = ()) -> None:
+    def __init__(self, root: Any) -> None:
         self.held = [
             (one, dict(vars(one)), _cloned(one.state), [(group, _own(group)) for group in one.param_groups])
-            for one in given or self.of(root)
+            for one in self.of(root)
         ]
 
     @staticmethod
