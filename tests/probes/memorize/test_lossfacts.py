@@ -11,7 +11,7 @@ from backburn.probes.memorize import lossfacts, looks
 from backburn.report import name_of
 from backburn.training import Ended
 
-from .fits import CLASSES, Net, loader, samples, told
+from .fits import CLASSES, Net, loader, told
 
 
 class Lossy(Net):
@@ -202,26 +202,3 @@ def test_a_gan_s_calls_and_whether_they_follow_the_batch():
         return F.mse_loss(z, ones) + F.mse_loss(0 * z.detach() + z.new_ones(1, requires_grad=True), 0 * ones)
 
     assert told(Lossy(loss), steps=2).loss_calls.constants == ["1b", "0"]
-
-
-class Flow(Net):
-    """A velocity from noise to data, by hand, of which `turned` is the sign."""
-
-    def __init__(self, turned):
-        super().__init__()
-        self.turned, self.field = turned, nn.Linear(8, 8)
-
-    def training_step(self, batch, batch_idx):
-        x, _ = batch
-        noise = torch.randn_like(x)
-        return (self.field((x + noise) / 2) - self.turned * (x - noise)).pow(2).mean()
-
-
-def test_a_target_that_is_made_on_the_way_is_known_by_its_correlation():
-    wide = lambda: loader(TensorDataset(*samples()), batch_size=128)  # noqa: E731
-    for sign in (1, -1):
-        related = told(Flow(sign), wide(), steps=2).loss_calls.related
-        assert related == {
-            "target:batch[0]": pytest.approx(sign * 0.7, abs=0.1),
-            "input:batch[0]": pytest.approx(0.7, abs=0.1),
-        }
