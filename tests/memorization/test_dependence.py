@@ -131,3 +131,12 @@ def test_without_a_reference_an_order_that_matters_is_a_warning():
     ((name, (finding,)),) = judged(**BY_ROW).items()
     assert (name, finding.level.value) == ("samples-are-independent", "warning")
     assert judged(**UNREAD) == judged(**LATER) == judged(**TAUGHT) == {}
+
+
+def test_a_mask_that_matters_no_more_is_told_as_padding():
+    before = Dependence(parts=Parts(followed=("batch[0]", "batch[1]")), padding=Padding(far=0.0, mask="batch[1]"))
+    now = Dependence(
+        parts=Parts(followed=("batch[0]",), unfollowed=("batch[1]",)), padding=Padding(far=0.3, mask="batch[1]")
+    )
+    held = reference(dependence, seen(dependence=before))
+    assert list(found(dependence.CHECKS, seen(held, dependence=now))) == ["padding-is-ignored"]

@@ -225,3 +225,11 @@ def test_what_is_as_reviewed_is_silent(name):
 def test_absolute_values_for_squares_are_a_notice():
     findings = found(with_terms("distances", calls=(MSE,)), reference(with_terms("squares", calls=(MSE,))))
     assert [one.level for one in findings["loss-fits-targets"]] == [Level.NOTICE]
+
+
+def test_what_is_left_of_a_loss_is_no_exchange():
+    """A penalty alone: the outputs were cut off, which parameters-are-connected says."""
+    left = found(with_terms("weights", calls=(MSE,)), reference(with_terms("squares", calls=(MSE,))))
+    assert "loss-fits-targets" not in left
+    other = found(with_terms("classes", calls=(MSE,)), reference(with_terms("squares", calls=(MSE,))))
+    assert "loss-fits-targets" in other

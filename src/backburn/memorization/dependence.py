@@ -190,6 +190,8 @@ def _unfollowed(seen: Evidence, told: Dependence) -> Iterator[Finding]:
     """Parts of the batch that mattered when it was reviewed: masks, weights, lengths, flags, another tower's input."""
     before = seen.reference.settings.get("followed", "").split(" ") if seen.reference else []
     lost = [path for path in before if told.parts and path in told.parts.unfollowed]
+    if told.padding and not told.padding.far <= _PADDING:  # padding-is-ignored says what follows from it
+        lost = [path for path in lost if path != told.padding.mask]
     if lost:
         message = f"neither the loss nor any output follows {', '.join(lost)} any more, as when it was reviewed"
         yield at(meant(Finding(message=message, hint=_LOST)), told.step)

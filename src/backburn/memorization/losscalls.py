@@ -14,6 +14,7 @@ import msgspec
 
 from ..errors import Skip
 from ..report import Check, Finding, Level
+from .dependence import LEAK
 from .judging import Where, at, meant, suspected
 
 if TYPE_CHECKING:
@@ -263,7 +264,8 @@ def _ended(seen: Evidence, told: LossCalls) -> Iterator[Finding]:
     """Activations that the model ends in, and did not when it was reviewed."""
     before = seen.reference.settings.get("loss ends") if seen.reference else None
     new = [one for one in told.ends if before is not None and one not in before.split() and "*" not in one]
-    if new:
+    leak = seen.probe.dependence.leak if seen.probe.dependence else None
+    if new and not (leak and not leak.far <= LEAK):  # a softmax over the batch: samples-are-independent
         message = f"outputs go through {', '.join(new).lower()} before the loss, and did not when it was reviewed"
         yield at(meant(Finding(message=message, hint=_LOGITS)), told.used[0].where if told.used else told.step)
 
@@ -549,7 +551,8 @@ def _exchanged(seen: Evidence) -> Iterator[Finding]:
         return
     told, (before, now) = told_loss(seen), terms_of(seen)
     lost, new = set(before) - set(now), set(now) - set(before)
-    if lost and new and "other" not in lost | new:
+    # Where a penalty is all that is left, the outputs are cut off: parameters-are-connected.
+    if lost and new and "other" not in lost | new and new != {"weights"}:
         level = Level.NOTICE if lost | new <= _NEAR else Level.ERROR
         terms = ", ".join(sorted(lost)), ", ".join(sorted(new))
         message = f"the loss is one of {terms[1]}, and was one of {terms[0]} when it was reviewed"

@@ -181,3 +181,18 @@ def test_validation_with_other_weights_is_not_compared():
     told = after(Averaged())
     assert told.validated == () and list(told.logged) == ["training_step/train_acc"]
     assert told.untold["validated"] == "it is validated with other weights"
+
+
+class Soft(YesNo):
+    """Its Dice is one of probabilities: 0.9 where all are right."""
+
+    def training_step(self, batch, batch_idx):
+        scores, y = self(batch[0])[:, 0], (batch[1] > 1).float()
+        p = scores.sigmoid()
+        self.log("train_dice", 2 * (p * y).sum() / (p.sum() + y.sum()))
+        return nn.functional.binary_cross_entropy_with_logits(scores, y)
+
+
+def test_a_soft_metric_is_not_that_of_right_answers():
+    told = after(Soft())
+    assert told.metrics == () and told.logged["training_step/train_dice"] < 0.98

@@ -49,9 +49,18 @@ def _metrics(session: Session) -> list[dict[str, Any]]:
             continue
         for name, value in done.logged.items():
             kind = _METRIC.search(name)
-            if kind and (number := _number(value)) is not None:
-                plain = kind[1].lower() in ("acc", "accuracy")
-                found.append({"hook": hook, "name": name, "value": number, "plain": plain, **right})
+            plain = bool(kind and kind[1].lower() in ("acc", "accuracy"))
+            if kind and (plain or not right["soft"]) and (number := _number(value)) is not None:
+                found.append(
+                    {
+                        "hook": hook,
+                        "name": name,
+                        "value": number,
+                        "plain": plain,
+                        "right": right["right"],
+                        "by_class": right["by_class"],
+                    }
+                )
     if not found:
         raise Untold("no step logs a metric that says how many predictions are right")
     return found
@@ -106,7 +115,7 @@ def _right(done: Pass) -> dict[str, float] | None:
     if not hits.numel():
         return None
     shares = [float(hits[classes == one].mean()) for one in classes.unique()]
-    return {"right": float(hits.mean()), "by_class": sum(shares) / len(shares)}
+    return {"right": float(hits.mean()), "by_class": sum(shares) / len(shares), "soft": 0.0}
 
 
 def _right_of_two(name: str, scores: Any, target: Any) -> dict[str, float] | None:
@@ -116,7 +125,8 @@ def _right_of_two(name: str, scores: Any, target: Any) -> dict[str, float] | Non
     hits = ((scores > (0.0 if name.endswith("logits") else 0.5)) == wanted).float()
     shares = [float(hits[wanted == one].mean()) for one in wanted.unique()]
     exact = float(hits.reshape(len(hits), -1).amin(dim=1).mean())  # all labels of a sample
-    return {"right": float(hits.mean()), "by_class": min(exact, sum(shares) / len(shares))}
+    # Of yes and no, other metrics than the accuracy are often taken of the probabilities themselves (a soft Dice).
+    return {"right": float(hits.mean()), "by_class": min(exact, sum(shares) / len(shares)), "soft": 1.0}
 
 
 def _number(value: Any) -> float | None:

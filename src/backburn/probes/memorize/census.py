@@ -22,7 +22,7 @@ _KINDS = {
     "attentions": ("ScaledDotProduct", "TransformerEncoderLayer", "NativeMultiHeadAttention"),
     "recurrences": ("MkldnnRnn", "CudnnRnn", "ThnnFusedLstm", "ThnnFusedGru", "Lstm", "Gru"),
     "embeddings": ("Embedding",),
-    "softmaxes": ("Softmax", "LogSoftmax"),
+    "softmaxes": ("Softmax", "LogSoftmax", "SafeSoftmax"),
 }  # fmt: skip
 
 

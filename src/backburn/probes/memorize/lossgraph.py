@@ -114,8 +114,9 @@ def ends(losses: Sequence[Any]) -> list[str]:
             ways += [(one, first, second) for one in behind]
         else:
             ways += [(one, name, first) for one in behind]
+    squashes = _SQUASHES if len(after) == 1 else _SQUASHES - {"Exp"}  # a deviation's logarithm is one output of two
     return sorted(
-        {name for (name, *others) in map(sorted, after.values()) if not others and name.strip("*") in _SQUASHES}
+        {name for (name, *others) in map(sorted, after.values()) if not others and name.strip("*") in squashes}
     )
 
 
