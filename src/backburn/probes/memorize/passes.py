@@ -18,9 +18,9 @@ class Pass:
 
     `returned` is its loss with the graph behind it, or None; `calls` are the loss functions it called, `inputs` and
     `outputs` what each outermost submodule was given and returned (name, tensor), `deep` what layers with weights were
-    given that no other layer made, `wanted` what one that computes a
-    loss was given to hold outputs against, `logged` what was logged, `roots` the tensors that it called backward on
-    (manual optimization); `drew` is whether any random numbers were drawn.
+    given that no other layer made, `wanted` what one that computes a loss was given to hold outputs against, `logged`
+    what was logged, `roots` the tensors that it called backward on (manual optimization); `drew` is whether any random
+    numbers were drawn.
     """
 
     def __init__(self) -> None:
