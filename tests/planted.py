@@ -313,6 +313,26 @@ def shifted_labels(self, x, y):
     return F.cross_entropy(self(x), y.roll(1))
 
 
+class Masks(Net):
+    """Says of each pixel whether it belongs to the square."""
+
+    def __init__(self):
+        super().__init__()
+        self.encoder, self.head = nn.Conv2d(1, 8, 3, padding=1), nn.Conv2d(8, 1, 1)
+
+    def loss(self, x, y):
+        return F.binary_cross_entropy_with_logits(self(x), y)
+
+
+def elsewhere():
+    """Squares on noise, mirrored without their masks."""
+    draw = torch.Generator().manual_seed(7)
+    masks = torch.zeros(128, 1, 16, 16)
+    for mask, (top, left) in zip(masks, torch.randint(0, 9, (128, 2), generator=draw).tolist()):
+        mask[0, top : top + 6, left : left + 6] = 1
+    return loader((masks + 0.1 * torch.rand(masks.shape, generator=draw)).flip(-1), masks)
+
+
 PLANTED = {
     "batch-is-finite": (Net, changed(x=spoilt)),
     "batch-is-whole": (Net, lambda: loader(collate_fn=partial)),
@@ -324,6 +344,7 @@ PLANTED = {
     "inputs-are-scaled": (Net, changed(x=lambda x, y: x * 1e5)),
     "augmentation-keeps-inputs": (Net, lambda: loader_of(Destroyed())),
     "labels-match-inputs": (Net, changed(y=lambda x, y: y[torch.randperm(len(y))])),
+    "targets-are-in-place": (Masks, elsewhere),
     "batch-is-fixed": (Net, lambda: loader_of(Drifting())),
     "trains-in-train-mode": (net(made=dropped), loader),
     "loss-takes-logits": (net(loss=lambda self, x, y: F.cross_entropy(self(x).softmax(1), y)), loader),
@@ -383,6 +404,7 @@ PLANTED = {
 # What each one's reference notes: that no check found anything, and of these what is another now.
 REVIEWED = {
     "labels-match-inputs": {"figures": {"alignment": [12.0]}},
+    "targets-are-in-place": {"figures": {"place: batch[0] ~ batch[1] as a map": [0.99]}},
     "padding-is-ignored": {"settings": {"padding": "ignored"}},
     "as-reviewed": {"figures": {"loss: first": [0.02]}},
     "data-are-as-reviewed": {"settings": {"data batch[0]": "kind=float shape=3x32x32 mean=0.1 std=1 whole=False"}},

@@ -52,6 +52,8 @@ def _given():
     parser.add_argument("--mutant", action="append", metavar="MUTANT", help="of the pairs; no benign commits")
     parser.add_argument("--resume", action="append", default=[], metavar="FILE", help="lines from elsewhere (a shard)")
     parser.add_argument("--without-baselines", action="store_true")
+    said = "their rows from a results.json of the same programs, mutants and baselines, instead of an hour's CPU"
+    parser.add_argument("--baselines", metavar="FILE", type=Path, help=said)
     parser.add_argument("--device", choices=("cpu", "gpu"), default="cpu", help="of our verdicts")
     parser.add_argument("--engine", help=argparse.SUPPRESS)  # the state of the sources, as the parent saw it
     parser.add_argument("--aside", help=argparse.SUPPRESS)
@@ -62,7 +64,8 @@ def _given():
 def run(given):
     """Start the processes of this shard, wait for them, and end where one of them ended badly."""
     at, of = shard_of(given.shard)
-    if not (given.quick or given.without_baselines):
+    earlier(given)  # before an hour's work: a file of another material is refused
+    if not (given.quick or given.without_baselines or given.baselines):
         installed.install()
     started = []
     for job in range(given.jobs):
@@ -149,7 +152,7 @@ def selected(given):
 
 def chosen(given):
     """The baselines of this run."""
-    return () if given.quick or given.without_baselines else baselines.present()
+    return () if given.quick or given.without_baselines or given.baselines else baselines.present()
 
 
 def show(given):
@@ -158,9 +161,12 @@ def show(given):
     verdicts, others = (_of(store, selected(given)) for store in both)
     bars = table.bars(both[1].known.values(), chosen(given))
     rows = {part: table.block(part, verdicts, others, bars) for part in table.parts(verdicts)}
+    theirs = earlier(given)
+    for part, block in rows.items():
+        block.update({tool: row for tool, row in theirs["table"].get(part, {}).items() if tool not in block})
     for part, block in rows.items():
         print(table.printed(part, block), end="\n\n")
-    for tool in [] if given.quick or given.without_baselines else baselines.ALL:
+    for tool in [] if given.quick or given.without_baselines or given.baselines else baselines.ALL:
         if tool.missing:
             print(f"{tool.name}: not run, {tool.missing}")
     notes = dict(table.told(verdicts, others))
@@ -169,9 +175,30 @@ def show(given):
     claimed = table.headline(rows)
     asked = (given.quick, given.only, given.mutant, given.without_baselines)
     if not any(asked) and given.part == "all" and given.device == "cpu" and given.shard == "1/1":
-        whole = {"table": rows, "missed": notes["missed"], "alarms": notes["false alarms"]}
+        whole = {"aside": given.aside, "baselines": theirs["baselines"]}
+        whole |= {"table": rows, "missed": notes["missed"], "alarms": notes["false alarms"]}
         keep(HERE, claimed, whole | {"verdicts": [*table.compact(verdicts)]}, ("torch", "lightning"))
     print(json.dumps(claimed))
+
+
+def earlier(given):
+    """The rows of baselines that were run before, and the commit of that; none where they are run now."""
+    if given.baselines is None:
+        return {"table": {}, "baselines": "of this run"}
+    found = json.loads(given.baselines.read_text())
+    if found["rows"].get("aside") != given.aside:
+        sys.exit(
+            f"{given.baselines}: of other programs, mutants or baselines. Leave --baselines out: they are run then."
+        )
+    ours = "backburn.memorize"
+    table = {
+        part: {tool: row for tool, row in block.items() if tool != ours}
+        for part, block in found["rows"]["table"].items()
+    }
+    return {
+        "table": table,
+        "baselines": found["rows"].get("baselines", "of this run").replace("this run", found["commit"]),
+    }
 
 
 def _of(store, items):

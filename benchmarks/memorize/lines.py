@@ -8,7 +8,7 @@ from pathlib import Path
 HERE = Path(__file__).parent
 SOURCE = HERE.parents[1] / "src" / "backburn"
 # What no verdict of the function depends on.
-ASIDE = {"renderers", "rehearse", "history", "cli.py", "pytest_plugin.py", "pages.py", "bless.py", "onpath"}
+ASIDE = {"renderers", "rehearse", "history", "pool", "cli.py", "pytest_plugin.py", "pages.py", "bless.py", "onpath"}
 MATERIAL = {"programs", "mutants", "held_out", "task.py", "soundness.py"}
 
 

@@ -29,6 +29,8 @@ CHANGED = {
 NOT_BY_THEIR_LOSS = {"critic"}  # two players
 FLOORS = {"image_classifier": 0.5}  # label smoothing of 0.1 over ten classes, in nats
 QUICK = {"lit_digits", "token_tagger", "forecaster", "critic"}
+# oneDNN has an LSTM in bfloat16 for AVX-512 alone: elsewhere autocast of one is refused by torch itself.
+UNCOMPUTABLE = set() if torch.ops.mkldnn._is_mkldnn_bf16_supported() else {("forecaster", "precision")}
 EACH = [pytest.param(it, id=it.name, marks=() if it.name in QUICK else pytest.mark.slow) for it in PROGRAMS]
 EACH_PROGRAM = [pytest.param(it, id=it.name, marks=pytest.mark.slow) for it in PROGRAMS]
 
@@ -112,7 +114,7 @@ def test_a_program_memorizes_one_batch(program):
 @pytest.mark.parametrize("program", EACH_PROGRAM)
 def test_each_knob_changes_something_and_stays_healthy(program):
     own = trained(program.build(Knobs()), 30)
-    for knob in sorted(program.knobs - {"refactored"}):
+    for knob in sorted(it for it in program.knobs - {"refactored"} if (program.name, it) not in UNCOMPUTABLE):
         losses = trained(program.build(replace(Knobs(), **{knob: CHANGED[knob]})), 30)
         assert losses != own, knob
         assert program.name in NOT_BY_THEIR_LOSS or min(losses[1:]) < losses[0], knob

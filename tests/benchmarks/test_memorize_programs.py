@@ -34,10 +34,18 @@ NOT_BY_THEIR_LOSS = {"gan", "wgan", "reinforce"}
 # What a KL divergence, a likelihood of points, smoothed labels and 24 vectors for 64 patches leave of the first loss.
 FLOORS = {"vae": 0.5, "flow": 0.8, "reverse": 0.4, "vq": 0.8}
 EACH = [pytest.param(it, id=it.name, marks=() if it.name in QUICK else pytest.mark.slow) for it in PROGRAMS]
-# One of each program's knobs, by lot: all of them take ten minutes, and the benchmark turns them anyway.
+# oneDNN has an LSTM in bfloat16 for AVX-512 alone: elsewhere autocast of one is refused by torch itself.
+LSTMS = set() if torch.ops.mkldnn._is_mkldnn_bf16_supported() else {"tied-lstm", "lines-lstm"}
+REFUSED = pytest.mark.skip(reason="an LSTM in bfloat16 takes AVX-512")
+# One knob of every third program, by lot: all of them take ten minutes, and the benchmark turns them anyway.
 EACH_KNOB = [
-    pytest.param(it, knob, id=f"{it.name}-{knob}", marks=pytest.mark.slow)
-    for it in PROGRAMS
+    pytest.param(
+        it,
+        knob,
+        id=f"{it.name}-{knob}",
+        marks=[pytest.mark.slow, *[REFUSED] * (knob == "precision" and it.name in LSTMS)],
+    )
+    for it in PROGRAMS[::3]
     for knob in [sorted(it.knobs)[crc32(it.name.encode()) % len(it.knobs)]]
 ]
 

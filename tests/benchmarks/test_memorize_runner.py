@@ -211,7 +211,14 @@ def shown(everything, monkeypatch, tmp_path, capsys):
     monkeypatch.setattr(command, "FOLDER", tmp_path / "lines")
 
     def show(**given):
-        asked = {"quick": False, "only": None, "mutant": None, "without_baselines": False, "part": "all"}
+        asked = {
+            "quick": False,
+            "only": None,
+            "mutant": None,
+            "without_baselines": False,
+            "part": "all",
+            "baselines": None,
+        }
         asked |= {"device": "cpu", "shard": "1/1", "resume": [], "engine": "e", "aside": "a"} | given
         store = Lines(command.FOLDER, "e")
         for item in everything:
@@ -230,6 +237,20 @@ def test_all_of_it_is_kept_with_one_line_per_verdict(shown, everything):
     assert kept["headline"]["recall"] == kept["headline"]["false_alarm_rate"] == 1.0
     assert set(kept["rows"]["table"]) == set(plan.PARTS) and len(kept["rows"]["verdicts"]) == len(everything)
     assert "false alarms: 50" in told and "part: tuning" in told
+
+
+def test_baselines_of_the_same_material_are_taken_over_with_their_commit(shown, tmp_path):
+    _, kept = shown()
+    assert kept["rows"]["baselines"] == "of this run"
+    for part in plan.PARTS:
+        kept["rows"]["table"][part]["torchtest"] = kept["rows"]["table"][part]["backburn.memorize"] | {"recall": 0.25}
+    before = tmp_path / "before.json"
+    before.write_text(json.dumps(kept))
+    _, again = shown(baselines=before)
+    assert again["rows"]["baselines"] == f"of {kept['commit']}"
+    assert all(block["torchtest"]["recall"] == 0.25 for block in again["rows"]["table"].values())
+    with pytest.raises(SystemExit, match="of other programs, mutants or baselines"):
+        shown(baselines=before, aside="another")
 
 
 @pytest.mark.parametrize("given", [{"quick": True}, {"only": ["p0"]}, {"mutant": ["m1"]}, {"part": "tuning"}])

@@ -3,7 +3,7 @@
 import msgspec
 
 from backburn.errors import Skip
-from backburn.memorization import losscalls, lossterms
+from backburn.memorization import lossoutputs, losstargets, lossterms
 from backburn.memorization.losscalls import Call, LossCalls, Term
 from backburn.memorization.seen import Evidence, Told
 from backburn.references import Machine, Reference
@@ -64,7 +64,7 @@ def with_term(**changed):
 
 def found(told, reviewed=None):
     names = {}
-    for check in (*losscalls.CHECKS, *lossterms.CHECKS):
+    for check in (*lossoutputs.CHECKS, *losstargets.CHECKS, *lossterms.CHECKS):
         try:
             for finding in check(evidence(told, reviewed), None):
                 names.setdefault(name_of(check), []).append(finding)

@@ -62,3 +62,39 @@ def test_attention_with_dropout_is_written_out(softmaxes, expected):
     healthy = reference(census, seen(census=Census(kinds={"attentions": 4, "products": 8, "softmaxes": 1})))
     now = Census(kinds={"products": 16, "softmaxes": softmaxes})
     assert list(found(census.CHECKS, seen(census=now, reference=healthy))) == expected
+
+
+BEGUN = {"gain": 0.58, "matrices": 9, "zeroed": 2}
+
+
+@pytest.mark.parametrize(
+    ("now", "said"),
+    [
+        ({}, None),
+        ({"gain": 1.41}, None),  # another initialisation
+        ({"gain": 17.0}, "the weights begin 29 times as large as when they were reviewed"),
+        ({"gain": 0.01}, "the weights begin 0.017 times as large"),
+        ({"zeroed": 1}, None),
+        ({"zeroed": 0}, "2 of 9 matrices began at 0 when they were reviewed, and none does"),
+        ({"gain": 17.0, "matrices": 8}, None),  # another model
+    ],
+)
+def test_weights_begin_as_they_did(now, said):
+    healthy = reference(census, seen(census=SOUND, parameters=Parameters(trainable=9, **BEGUN)))
+    told = seen(census=SOUND, parameters=Parameters(trainable=9, **BEGUN | now), reference=healthy)
+    findings = found(census.CHECKS, told).get("model-is-as-reviewed", ())
+    assert [said in one.message for one in findings] == ([True] if said else [])
+
+
+@pytest.mark.parametrize(
+    ("now", "said"),
+    [
+        ({"ties": 1, "products": 4}, None),
+        ({"products": 4}, "0 tied weights in layers that had 1"),
+        ({"products": 3}, None),  # a layer less
+    ],
+)
+def test_a_tie_that_is_gone_is_new(now, said):
+    healthy = reference(census, seen(census=Census(kinds={"ties": 1, "products": 4})))
+    findings = found(census.CHECKS, seen(census=Census(kinds=now), reference=healthy)).get("model-is-as-reviewed", ())
+    assert [said in one.message for one in findings] == ([True] if said else [])

@@ -71,6 +71,13 @@ def test_a_sound_one_is_silent():
     assert list(judged(reviewed=SOUND, **LONGER)) == ["padding-is-ignored"]
 
 
+@pytest.mark.parametrize(("now", "names"), [(0.07, []), (1.0, ["samples-are-independent"])])
+def test_a_mixup_that_becomes_one_of_all_samples_is_found(now, names):
+    mixup = Leak(output="net", far=0.0, mixes=True, share=0.07)
+    reviewed = msgspec.structs.replace(SOUND, leak=mixup)
+    assert list(judged(reviewed=reviewed, leak=msgspec.structs.replace(mixup, share=now))) == names
+
+
 @pytest.mark.parametrize("change", [STATISTICS, DUMMY, ENCODED, PADDED, FLAT, BAG])
 def test_what_was_reviewed_is_a_notice(change):
     ((_, (finding,)),) = judged(reviewed=msgspec.structs.replace(SOUND, **change), **change).items()

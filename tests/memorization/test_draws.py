@@ -24,10 +24,10 @@ def messages(sound=SOUND, **change):
 
 
 def test_what_was_drawn_is_noted_tersely():
-    assert draws.kept(seen(draws=SOUND)) == {"draws": "integers=1 normal=1"}
+    assert draws.kept(seen(draws=SOUND)) == {"draws": "integers=1 normal=1", "draws many": "integers normal"}
     assert draws.kept(seen(draws=MANY)) == {"draws": ""} and draws.kept(seen()) == {}
-    idle = Draws(used={"normal": 1}, drawn={"normal": 1, "uniform": 2})
-    assert draws.kept(seen(draws=idle)) == {"draws": "normal=1"}
+    idle = Draws(used={"normal": 1}, drawn={"normal": 1, "uniform": 2}, size=16)
+    assert draws.kept(seen(draws=idle)) == {"draws": "normal=1", "draws many": "normal"}
 
 
 @pytest.mark.parametrize(
@@ -37,6 +37,7 @@ def test_what_was_drawn_is_noted_tersely():
         (counts(integers=1, uniform=1), "there are uniform numbers instead"),
         (counts(normal=1), "draws no random integers"),
         (counts(normal=2, integers=1), "draws normal numbers 2 times, and drew them once"),
+        ({"single": ("integers",)}, "draws random integers one at a time, and drew many at once when it was reviewed"),
         ({"used": {"integers": 1}}, "draws normal numbers that its loss does not follow from"),
         ({"drawn": {"normal": 2, "integers": 1}}, "draws normal numbers 2 times"),
     ],
@@ -53,6 +54,7 @@ def test_what_is_not_drawn_any_more_is_an_error(change, said):
         counts(normal=16, integers=1),  # one for each sample
         counts(integers=1, numpy=1),  # the same numbers by numpy
         counts(integers=1) | {"loose": ("normal",)},
+        counts(normal=1, integers=16) | {"single": ("integers",)},  # one after the other
         counts(integers=1) | {"loose": ("python",)},
     ],
 )

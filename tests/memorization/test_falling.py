@@ -8,6 +8,7 @@ import pytest
 from backburn.memorization import falling
 from backburn.memorization.falling import Origin, loss_falls, loss_is_finite, progress
 from backburn.memorization.losscalls import Call, LossCalls
+from backburn.memorization.parameters import Parameters
 
 from .evidence import found, reference, seen, skipped
 
@@ -111,6 +112,12 @@ def test_a_model_with_fewer_numbers_than_it_takes_is_suspected_only():
     assert finding.level.value == "warning" and "9 trainable numbers" in finding.message
 
 
+@pytest.mark.parametrize(("still", "level"), [(0.96, "warning"), (0.5, "error")])
+def test_adapters_on_a_frozen_base_are_suspected_only(still, level):
+    told = seen(**STUCK, losses=(1.4, 1.2, 1.2, 1.2), parameters=Parameters(still=still))
+    assert said(loss_falls, told).level.value == level
+
+
 def test_without_a_floor_it_has_to_fall_at_all():
     stands = seen(**STUCK | UNKNOWN, losses=(10.0, 9.9, 9.95))
     finding = said(loss_falls, stands)
@@ -159,3 +166,10 @@ def test_targets_that_move_with_the_model_are_only_slow(taken, loss, level):
     calls = (Call(name="mse_loss", weight=1.0, targets=64, taken=taken),)
     told = {"losses": (1.0,) + (loss,) * 100, "loss_calls": LossCalls(calls=calls)} | STUCK
     assert said(loss_falls, seen(**told)).level.value == level
+
+
+@pytest.mark.parametrize("made, levels", [("", []), ("Softmax", ["warning"]), ("Sigmoid", ["warning"])])
+def test_a_logarithm_of_what_rounds_to_zero_is_said(made, levels):
+    findings = found((loss_is_finite,), seen(loss_calls=LossCalls(underflows=made))).get("loss-is-finite", ())
+    assert [one.level.value for one in findings] == levels
+    assert all(made.lower() in one.message for one in findings)

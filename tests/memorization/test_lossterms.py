@@ -64,11 +64,42 @@ def test_a_term_that_is_gone():
     assert changes(lossterms.as_reviewed, with_terms("classes", ""), two) == []  # written by hand, it may be there
 
 
+def test_a_term_that_is_written_otherwise_is_not_gone():
+    """A focal loss in the place of cross entropy, beside a Dice."""
+    two = with_terms("classes", "")
+    assert changes(lossterms.as_reviewed, with_terms("", ""), two) == []
+    assert (
+        "classes, other when it was reviewed, and are other" in changes(lossterms.as_reviewed, with_terms(""), two)[0]
+    )
+
+
+def test_a_first_loss_of_what_crosses_zero_has_no_size():
+    """The cosine of two views: 0.06 with one seed, -0.01 with another."""
+    near, other = (msgspec.structs.replace(with_terms(""), value=value) for value in (0.06, -0.01))
+    for fell, silent in ((1.06, True), (0.9, False)):
+        held = reference(near)
+        held = msgspec.structs.replace(held, figures=held.figures | {"progress": (fell,)})
+        assert (list(lossterms.as_reviewed(evidence(other, held), None)) == []) == silent
+
+
 def test_a_term_that_is_computed_and_no_longer_added():
     idle = msgspec.structs.replace(CE, weight=0.0)
     two = with_terms("classes", "classes", calls=(CE, CE))
     assert "classes, classes when" in changes(lossterms.as_reviewed, with_terms("classes", calls=(CE, idle)), two)[0]
     assert changes(lossterms.as_reviewed, SOUND, two) == []  # mixed labels instead of two losses
+
+
+def test_a_function_that_is_computed_and_no_longer_followed():
+    """A distillation whose student is detached: its target may be what is trained, as far as terms tell."""
+    kl = msgspec.structs.replace(CE, name="kl_div", value=0.25)
+    both = with_terms("classes", calls=(CE, kl))
+    for cut in (msgspec.structs.replace(kl, weight=None, trains=False), msgspec.structs.replace(kl, weight=0.0)):
+        said = changes(lossterms.as_reviewed, with_terms("classes", calls=(CE, cut)), both)
+        assert ["kl_div (0.25) is computed, and the loss follows it no longer" in one for one in said] == [True]
+    assert changes(lossterms.as_reviewed, with_terms("classes"), both) == []  # it is another training, without it
+    logged = with_terms("classes", calls=(CE, msgspec.structs.replace(CE, weight=None)))
+    assert changes(lossterms.as_reviewed, logged, SOUND) == []
+    assert changes(lossterms.as_reviewed, logged, logged) == []
 
 
 def test_a_sign_that_was_another_where_no_term_is_known():

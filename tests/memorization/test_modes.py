@@ -8,6 +8,7 @@ from backburn.report import Level
 
 from .evidence import found, reference, seen, skipped
 
+CHECK = "trains-in-train-mode"
 SOUND = Modes(count=3, step=("/x/train.py", 41), validation=("/x/train.py", 52))
 
 
@@ -39,3 +40,15 @@ def test_an_adapter_in_a_sleeping_model_fails_only_where_it_is_new():
     healthy = reference(modes, seen(modes=SOUND))
     (finding,) = found(modes.CHECKS, seen(modes=partly.told.modes, reference=healthy))["trains-in-train-mode"]
     assert finding.level is Level.ERROR
+
+
+def test_a_teacher_that_was_put_into_eval_mode_stays_there():
+    def judged(before, now):
+        held = reference(modes, seen(modes=Modes(fixed=before)))
+        return [one.message for one in found(modes.CHECKS, seen(modes=Modes(fixed=now), reference=held)).get(CHECK, ())]
+
+    (said,) = judged({"teacher.norm": True}, {"teacher.norm": False})
+    assert "teacher.norm), called without gradients, are in train mode, and were not when reviewed" in said
+    for before, now in ((True, True), (False, False), (False, True)):
+        assert judged({"teacher.norm": before}, {"teacher.norm": now}) == []
+    assert judged({"teacher.norm": True}, {"another.norm": False}) == []

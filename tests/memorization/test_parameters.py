@@ -3,11 +3,13 @@
 import msgspec
 import pytest
 
-from backburn.memorization import parameters
+from backburn.memorization import lossterms, parameters
+from backburn.memorization.losscalls import LossCalls
 from backburn.memorization.parameters import Parameters
 from backburn.report import Level
 
 from .evidence import found, reference, seen
+from .losses import MSE
 
 A = ("a.weight", "a.bias")
 BACKBONE = ("backbone.0.weight", "backbone.0.bias", "backbone.2.weight", "backbone.2.bias")
@@ -87,6 +89,18 @@ def test_an_expert_that_this_batch_is_not_routed_to_is_never_an_error():
     assert [one.level for one in outcome["parameters-are-connected"]] == [Level.NOTICE]
 
 
+@pytest.mark.parametrize("rest", ["net.experts.3.2.weight", "net.experts.1.0.weight"])
+def test_a_layer_of_an_expert_that_is_used_is_unused_all_the_same(rest):
+    idle = ("net.experts.0.0.weight",)  # when it was reviewed, the batch was not routed there
+    held = reference(parameters, evidence(disconnected=idle, trained=(rest,)))
+    outcome = found(parameters.CHECKS, evidence(held, disconnected=("net.experts.3.0.weight",), trained=(rest,)))
+    level = Level.ERROR if ".3." in rest else Level.NOTICE
+    assert [one.level for one in outcome["parameters-are-connected"]] == [level]
+    looked = msgspec.structs.replace(SOUND, disconnected=("net.experts.3.0.weight", rest))  # a later step goes there
+    later = seen(held, parameters=looked, without_gradient=("net.experts.3.0.weight",))
+    assert [one.level for one in found(parameters.CHECKS, later)["parameters-are-connected"]] == [level]
+
+
 @pytest.mark.parametrize(
     ("now", "said"),
     [
@@ -102,3 +116,25 @@ def test_what_was_frozen_when_it_was_reviewed_and_is_trained_is_an_error(now, sa
     found_now = found(parameters.CHECKS, evidence(held, **now)).get("parameters-stay-trainable", ())
     assert [said in one.message for one in found_now if one.level is Level.ERROR] == ([True] if said else [])
     assert "parameters-stay-trainable" not in found(parameters.CHECKS, evidence(trained=now["trained"]))
+
+
+@pytest.mark.parametrize(
+    ("now", "trainable", "said"),
+    [
+        ((0, 4), 4, None),
+        ((2, 4), 4, "2 parameters get no gradient of mse_loss any more"),
+        ((2, 4), 6, None),  # another model
+        ((4,), 4, None),  # another number of calls
+    ],
+)
+def test_a_call_gives_gradients_to_what_it_gave_them_when_it_was_reviewed(now, trainable, said):
+    held = reference(lossterms, calls((0, 4), 4))
+    findings = found(parameters.CHECKS, calls(now, trainable, held)).get("parameters-are-connected", ())
+    assert [said in one.message for one in findings] == ([True] if said else [])
+    assert found(parameters.CHECKS, calls(now, trainable)) == {}
+
+
+def calls(unreached, trainable, held=None):
+    told = tuple(msgspec.structs.replace(MSE, unreached=count) for count in unreached)
+    looked = msgspec.structs.replace(SOUND, trainable=trainable)
+    return seen(held, loss_calls=LossCalls(calls=told, value=1.0), parameters=looked)

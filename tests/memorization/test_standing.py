@@ -1,7 +1,8 @@
+import msgspec
 import pytest
 
 from backburn.memorization import standing
-from backburn.memorization.standing import Standing
+from backburn.memorization.standing import Standing, Untrained
 
 from .evidence import found, reference, seen, skipped
 
@@ -68,3 +69,54 @@ def test_without_a_reference_or_a_note_in_it_nothing_is_said():
     assert skipped(standing.CHECKS, evidence(**still)) == {"state-moves-as-reviewed": "there is no reference"}
     old = reference(standing, evidence(moved={}))
     assert found(standing.CHECKS, evidence(old, **still)) == {}
+
+
+AWAY = Standing(steps=8, lags={"ema.*": 0.7, "copied.*": 0.4})
+
+
+@pytest.mark.parametrize(
+    ("now", "said"),
+    [
+        ({"ema.*": 0.6}, ""),
+        ({"ema.*": 0.1}, "ema.* is what it averages but for 10% of the way that this went in 8 steps"),
+        ({"copied.*": 0.0}, ""),  # it may have been copied in this very step
+    ],
+)
+def test_an_average_that_follows_at_once_is_none(now, said):
+    held = reference(standing, seen(standing_last=SOUND, standing_moved=AWAY))
+    told = seen(held, standing_last=SOUND, standing_moved=Standing(steps=8, lags=now))
+    findings = found(standing.CHECKS, told).get("state-moves-as-reviewed", ())
+    assert [said in one.message for one in findings] == ([True] if said else [])
+
+
+@pytest.mark.parametrize(
+    ("now", "said"),
+    [
+        ({"net.*.running_mean": 8, "codes": 8}, ""),
+        ({"backbone.*.running_mean": 8}, "backbone.*.running_mean moved, and stayed what they were"),
+        ({"late.*": 50}, ""),  # an average that begins after a while
+    ],
+)
+def test_statistics_that_stood_still_do_so(now, said):
+    held = reference(standing, evidence(still=("backbone.*.running_mean", "late.*", "codes")))
+    findings = found(standing.CHECKS, evidence(held, moved=now)).get("state-moves-as-reviewed", ())
+    assert [said in one.message for one in findings] == ([True] if said else [])
+
+
+FOLLOWED = Untrained(parts=("teacher.*", "ema.*"), loss=("teacher.*",), validation=("ema.*",))
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({}, ""),
+        ({"loss": ()}, "the loss follows teacher.* no more"),
+        ({"validation": ()}, "what validation_step makes follows ema.* no more"),
+        ({"parts": ("guide.*",), "loss": (), "validation": ()}, ""),  # under another name, or gone
+    ],
+)
+def test_a_part_that_counted_when_it_was_reviewed_counts(change, said):
+    held = reference(standing, seen(standing_last=SOUND, untrained=FOLLOWED))
+    told = seen(held, standing_last=SOUND, untrained=msgspec.structs.replace(FOLLOWED, **change))
+    findings = found(standing.CHECKS, told).get("state-moves-as-reviewed", ())
+    assert [said in one.message for one in findings] == ([True] if said else [])

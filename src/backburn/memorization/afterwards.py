@@ -9,6 +9,7 @@ import msgspec
 
 from ..errors import Skip
 from ..report import Finding
+from .draws import draws_anew
 from .judging import meant, suspected
 
 if TYPE_CHECKING:
@@ -18,8 +19,13 @@ _ALL = 0.999  # share of right predictions from which every average of them has 
 _ROUNDED = 0.02  # of an accuracy: averages over classes differ by that where some are missing
 _ONE = 0.98  # what a metric of right predictions is at least: AUROC and F1 smooth, bfloat16 keeps 8 bits
 _METRICS = "metrics"  # the key in a reference's settings
+_OF = "validated of"  # likewise: what the loss was that training_step and validation_step had in common
 _GOOD, _BAD = 0.9, 0.6  # a metric of the memorized batch when it was reviewed, and one that is another
+_NONE = 0.02  # what a metric is that knows of nothing right
 _NOTED = 6  # metrics that a reference notes
+_TRUE = "true"  # the key in a reference's settings: metrics that were what was right, to the digit
+_TO_THE_DIGIT, _UNTRUE = 1e-4, 0.1  # a metric's distance from it then, and one that another sum of it has not
+_TIMES = 2  # that it has to be so while some predictions are right and some are not: one alone may be by chance
 _EQUAL, _OTHER = 1e-3, 0.05  # relative difference of two losses that are one, and of two that are not
 _SAME = {"32": 1e-3, "64": 1e-6}  # relative difference of two losses, by precision; 2 % of what keeps 8 bits
 _LACKING = 1e-4  # likewise, where state_dict lacks names: a layer that learned little
@@ -27,8 +33,9 @@ _APART = 0.05  # relative difference of two gradients that should be one (transf
 
 
 class Metric(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A metric that a step logged of the memorized batch; `right` is the share of its predictions that are right,
-    `by_class` the mean of those of each class; `plain`: it calls itself an accuracy.
+    """A metric that a step logged of the batch; `right` is the share of its predictions that are right, `by_class` the
+    mean of those of each class; `plain`: it calls itself an accuracy; `borrowed`: the step has no loss of its own, and
+    `right` is that of training_step, where the model said the same.
     """
 
     hook: str
@@ -37,6 +44,19 @@ class Metric(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     right: float
     by_class: float
     plain: bool = False
+    borrowed: bool = False
+
+    @property
+    def apart(self) -> float:
+        """How far it is from what is right, over samples or over classes."""
+        low, high = sorted((self.right, self.by_class))
+        return max(low - self.value, self.value - high)
+
+
+class Metrics(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What the steps log before the batch is memorized."""
+
+    metrics: tuple[Metric, ...] = ()
 
 
 class Checkpoint(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -55,16 +75,28 @@ class Accumulation(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     difference: float
 
 
+class Validated(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The loss of validation_step, that of training_step in eval mode, and whether all that the model is given is the
+    same.
+    """
+
+    losses: tuple[float, float]
+    alike: bool = False
+
+
 class After(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What was seen once the training had ended; `untold` says why a part was not.
 
-    `logged`: `validation_step/val_acc` -> its value on the memorized batch; `validated`: the loss of validation_step
-    there, and that of training_step in eval mode.
+    `logged`: `validation_step/val_acc` -> its value on the memorized batch; `right`: hook -> the share
+    of its predictions that are right; `validated`: the loss of
+    validation_step there; `alike`: where it has none, whether the model says the same in both.
     """
 
     metrics: tuple[Metric, ...] = ()
     logged: dict[str, float] = {}
-    validated: tuple[float, ...] = ()
+    right: dict[str, float] = {}
+    validated: Validated | None = None
+    alike: bool | None = None
     checkpoint: Checkpoint | None = None
     accumulation: Accumulation | None = None
     untold: dict[str, str] = {}
@@ -73,8 +105,9 @@ class After(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
 def metric_agrees(seen: Evidence, config: Any) -> Iterator[Finding]:
     """A metric says of predictions that are right that they are."""
     told = seen.look("after", After)
-    sure = [one for one in told.metrics if one.plain or one.right >= _ALL]
-    changed = list(_otherwise(seen, told))
+    # A step without a loss may count other samples than training's loss does (the nodes of a mask).
+    sure = [one for one in told.metrics if not one.borrowed and (one.plain or one.right >= _ALL)]
+    changed = list(_otherwise(seen, told)) or list(_untrue(seen))
     yield from changed
     if not sure and not changed:
         raise Skip(told.untold.get("metrics", "not every prediction is right yet"))
@@ -95,23 +128,77 @@ def _otherwise(seen: Evidence, told: After) -> Iterator[Finding]:
     true = {f"{one.hook}/{one.name}" for one in told.metrics if one.value >= min(one.right, one.by_class) - _ROUNDED}
     if "validated" in before:
         names = set(told.logged)
-    else:  # of averaged weights, which need more steps than these: only with the loss of training it is the same model
+    else:  # of averaged weights, which need more steps than these: only what is surely said of the same model
         names = {name for name in told.logged if name.startswith("training_step/")}
-    for name, value in told.logged.items():
-        was = before.get(name, 0.0) if name in names - true and seen.probe.ended == "memorized" else 0.0
-        if was >= _GOOD and not value >= _BAD:
-            step, _, metric = name.partition("/")
-            message = f"{step} logs {metric} = {value:.3g} of a memorized batch, and {before[name]:.3g} when reviewed"
+        names |= {f"{one.hook}/{one.name}" for one in told.metrics if one.borrowed}
+    mixed = draws_anew(seen)  # labels that a mixup mixes are no more those of an accuracy
+    for name in sorted(names & set(told.logged) - true, key=list(told.logged).index):
+        step, _, metric = name.partition("/")
+        value, was = told.logged[name], before.get(name, 0.0)
+        # Of what is not memorized, one of 1 counts what is right; others may be of probabilities, which rise with it.
+        known = seen.probe.ended == "memorized" or (_are_right(seen, step) and was >= _ALL)
+        if not known or (mixed and step == "training_step"):
+            continue
+        nothing = was >= _BAD and not value > _NONE and told.right.get(step, 0.0) >= _GOOD
+        if nothing or (was >= _GOOD and not value >= _BAD):
+            message = f"{step} logs {metric} = {value:.3g} of a memorized batch, and {was:.3g} when reviewed"
             yield meant(Finding(message=message, hint=_DISAGREES))
-    if "validated" in before and told.validated and not _is_same(told.validated, _OTHER):
-        one, other = told.validated
+    if "validated" in before and told.validated and not mixed:
+        yield from _apart(seen, told.validated)
+    elif "alike" in before and told.alike is False:
+        message = "the model says something else in validation_step than in training_step, in eval mode, of one batch"
+        yield meant(Finding(message=message, hint=f"It said the same when it was reviewed: {_PREPARED}"))
+
+
+def _are_right(seen: Evidence, step: str) -> bool:
+    """Whether each prediction of a step is."""
+    told = seen.probe.after
+    return told is not None and told.right.get(step, 0.0) >= _ALL
+
+
+def _apart(seen: Evidence, told: Validated) -> Iterator[Finding]:
+    """A validation that has another loss of the batch than training, and had the same."""
+    if not _is_same(told, _OTHER) and not _is_another(seen, told):
+        one, other = told.losses
         message = f"validation_step has a loss of {one:.4g} where training_step, in eval mode, has {other:.4g}"
-        hint = "They were the same when it was reviewed: is its input prepared, scaled and masked as in training?"
-        yield meant(Finding(message=message, hint=hint))
+        yield meant(Finding(message=message, hint=f"They were the same when it was reviewed: {_PREPARED}"))
 
 
-def _is_same(pair: tuple[float, ...], apart: float) -> bool:
-    return abs(pair[0] - pair[1]) <= apart * max(abs(pair[0]), abs(pair[1]))
+_PREPARED = "is its input prepared, scaled and masked as in training?"
+
+
+def _untrue(seen: Evidence) -> Iterator[Finding]:
+    """What was the share of right predictions when it was reviewed, before all of them were right, and is not now."""
+    before = seen.reference.settings.get(_TRUE, "").split() if seen.reference else []
+    for name, many in _undecided(seen).items():
+        one = max(many, key=lambda one: one.apart)
+        if name in before and not one.apart <= _UNTRUE:
+            message = f"{one.hook} logs {one.name} = {one.value:.3g} where {one.right:.1%} of its predictions are right"
+            yield meant(Finding(message=f"{message}, and was true when it was reviewed", hint=_DISAGREES))
+
+
+def _undecided(seen: Evidence) -> dict[str, list[Metric]]:
+    """`training_step/train_acc` -> what it was, each time that some predictions were right and some were not."""
+    told = (seen.probe.metrics_first, seen.probe.metrics_moved, seen.probe.after)
+    found: dict[str, list[Metric]] = {}
+    for one in (one for times in told if times for one in times.metrics):
+        if 0 < one.right < 1 and one.plain and " " not in one.name:
+            found.setdefault(f"{one.hook}/{one.name}", []).append(one)
+    return found
+
+
+def _is_another(seen: Evidence, told: Validated) -> bool:
+    """Whether the model is given the same, and training's loss is another than the reviewed one: a label smoothing,
+    class weights or a penalty that it got, and validation did not.
+    """
+    before = seen.reference.settings.get(_OF) if seen.reference else None
+    calls = seen.probe.loss_calls
+    return told.alike and before is not None and calls is not None and before != calls.spelled
+
+
+def _is_same(told: Validated, apart: float) -> bool:
+    one, other = told.losses
+    return abs(one - other) <= apart * max(abs(one), abs(other))
 
 
 def _parsed(text: str) -> dict[str, float]:
@@ -123,10 +210,22 @@ def kept(seen: Evidence) -> dict[str, str]:
     told = seen.probe.after
     if told is None:
         return {}
-    good = [f"{name}={value:.3g}" for name, value in told.logged.items() if value >= _GOOD and " " not in name]
-    same = told.validated and _is_same(told.validated, _EQUAL)
-    words = (good[:_NOTED] if seen.probe.ended == "memorized" else []) + (["validated=1"] if same else [])
-    return {_METRICS: " ".join(words)} if words else {}
+    least = _BAD if seen.probe.ended == "memorized" else _ALL
+    sure = {name: value for name, value in told.logged.items() if value >= least and " " not in name}
+    if least == _ALL:
+        sure = {name: value for name, value in sure.items() if _are_right(seen, name.partition("/")[0])}
+    same = told.validated is not None and _is_same(told.validated, _EQUAL)
+    words = [f"{name}={value:.4g}" for name, value in sure.items()][:_NOTED] + (["validated=1"] if same else [])
+    words += ["alike=1"] if told.alike else []
+    many, calls = _undecided(seen), seen.probe.loss_calls
+    true = [name for name, all_of_it in many.items() if len(all_of_it) >= _TIMES and _are_true(all_of_it)]
+    noted = {_METRICS: " ".join(words), _TRUE: " ".join(true[:_NOTED])}
+    noted |= {_OF: calls.spelled} if same and calls is not None else {}
+    return {name: text for name, text in noted.items() if text}
+
+
+def _are_true(metrics: list[Metric]) -> bool:
+    return all(one.apart <= _TO_THE_DIGIT for one in metrics)
 
 
 def checkpoint_restores(seen: Evidence, config: Any) -> Iterator[Finding]:

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 # Of an output's spread. The research (section 4, row 11) says 1e-3; rows of one batch are computed apart to the bit in
 # eval mode (0 in all programs of the benchmark), and a softmax over a batch moved others by 7e-4.
 LEAK = 1e-4
+_FEW, _MANY = 0.25, 0.5  # share of the other samples that one is mixed into
 _AHEAD = 1e-5  # of an output's spread (research, likewise)
 _PADDING = 1e-3  # a mean over another number of positions rounds differently
 _ORDER = 1e-4  # of the loss: a sum in another order moves it by 1e-6
@@ -25,13 +26,16 @@ _BENT = 1e-4  # research, section 4, row 12
 
 class Leak(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """How far other samples' rows of `output` moved, as a share of its spread; `supervised`: a target is held to it.
-    `mixes`: what the model is given has other samples in it already.
+    `mixes`: what the model is given has other samples in it already, one sample in the rows of this `share` of them,
+    and `both`: the targets have, too (a mixup).
     """
 
     output: str
     far: float
     supervised: bool = False
     mixes: bool = False
+    both: bool = False
+    share: float = 0.0
     where: Where = ("", 0)
 
 
@@ -144,9 +148,12 @@ def _leaks(seen: Evidence, told: Dependence, one: Leak) -> Iterator[Finding]:
         # it looks again (SAM); a label's prediction has none.
         sure = one.supervised and not seen.probe.manual
         yield from [finding] if sure else suspected([finding], samples_are_independent, seen.reference)
-    elif one.mixes and seen.reference is not None and seen.reference.settings.get("mixes") == "no":
+    elif one.mixes and not one.both and seen.reference is not None and seen.reference.settings.get("mixes") == "no":
         message = "the model is given inputs of one sample in the rows of others, and was not when it was reviewed"
         yield at(Finding(message=message, hint=_MIXED), told.step)
+    elif one.share >= _MANY and seen.reference is not None and seen.reference.settings.get("mixed") == "few":
+        message = f"the model is given inputs of one sample in the rows of {one.share:.0%} of the others"
+        yield at(Finding(message=f"{message}, and in those of few when it was reviewed", hint=_MIXED), told.step)
 
 
 def _in_order(seen: Evidence, told: Dependence) -> Iterator[Finding]:
@@ -309,6 +316,8 @@ def kept(seen: Evidence) -> dict[str, str]:
     noted = {"used": " ".join(told.use.used)} if told.use else {}
     if told.leak is not None:
         noted["mixes"] = "yes" if told.leak.mixes else "no"
+        if 0 < told.leak.share <= _FEW:  # a mixup gives each sample one other
+            noted["mixed"] = "few"
     if told.padding is not None:
         noted["padding"] = "ignored" if told.padding.far <= _PADDING else "seen"
         if told.padding.taught is not None:

@@ -23,12 +23,13 @@ class Draws(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
 
     `used`: those that the loss follows from; `drawn`: these, and those that nothing follows from (but for a sample
     that is drawn without gradients, to be logged). `loose`: kinds that mean nothing by their number, as it is above 8
-    or differs from pass to pass. `size`: samples in the batch.
+    or differs from pass to pass. `single`: kinds of which each draw is one number. `size`: samples in the batch.
     """
 
     used: dict[str, int] = {}
     drawn: dict[str, int] = {}
     loose: tuple[str, ...] = ()
+    single: tuple[str, ...] = ()
     size: int = 0
     step: Where = ("", 0)
 
@@ -45,6 +46,11 @@ def noise_is_as_reviewed(seen: Evidence, config: Any) -> Iterator[Finding]:
         message = "" if kind in told.loose else _said(told, before, kind, count)
         if message:
             yield at(meant(Finding(message=message, hint=_HINTS.get(kind, _GONE))), told.step)
+    for kind in seen.reference.settings.get(_MANY, "").split():
+        # One for each sample may be drawn one after the other.
+        if kind in told.single and kind not in told.loose and told.drawn.get(kind, 0) < told.size:
+            message = f"training_step draws {_NAMES[kind]} one at a time, and drew many at once when it was reviewed"
+            yield at(meant(Finding(message=message, hint="One for each sample, not one for all of them?")), told.step)
 
 
 def _said(told: Draws, before: dict[str, int], kind: str, count: int) -> str:
@@ -84,7 +90,15 @@ def _parsed(text: str) -> dict[str, int]:
     return {kind: int(count) for kind, _, count in (word.partition("=") for word in text.split())}
 
 
-_KEY = "draws"
+def draws_anew(seen: Evidence) -> bool:
+    """Whether training_step draws what it did not draw when it was reviewed: a mixup, noise on its inputs."""
+    told = seen.probe.draws
+    if told is None or seen.reference is None or _KEY not in seen.reference.settings:
+        return False
+    return bool(_new(told, _parsed(seen.reference.settings[_KEY])))
+
+
+_KEY, _MANY = "draws", "draws many"
 _NAMES = {
     "normal": "normal numbers",
     "uniform": "uniform numbers",
@@ -108,7 +122,9 @@ def kept(seen: Evidence) -> dict[str, str]:
     if told is None:
         return {}
     meant = {kind: told.drawn.get(kind, 0) for kind in told.used if kind not in told.loose}
-    return {_KEY: " ".join(f"{kind}={count}" for kind, count in sorted(meant.items()) if count)}
+    noted = {_KEY: " ".join(f"{kind}={count}" for kind, count in sorted(meant.items()) if count)}
+    many = [kind for kind in meant if kind not in (*told.single, *_OUTSIDE)]
+    return noted | ({_MANY: " ".join(sorted(many))} if many and told.size > 1 else {})
 
 
 CHECKS = (noise_is_as_reviewed,)

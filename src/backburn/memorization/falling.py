@@ -20,6 +20,7 @@ _PROGRESS = 0.1
 _MOST = 0.5  # of its size, likewise, where targets move (bootstrapped values, a teacher's)
 _FAR = 30  # times the steps: what is extrapolated to reach its mark by then is slow, not stuck; SGD at 1e-3 takes 10
 _ROOMY = 10  # trainable numbers for each sample, at least: fewer may well be unable to memorize
+_ADAPTED = 0.8  # of the weights are frozen: LoRA on a small base with random weights, as tests have it, leaves 0.96
 _TOLERANCE = 0.01  # of the way from the first loss to the bound: bfloat16 keeps 8 bits
 _MEMORIZED, _LATE = "memorized", "late"
 
@@ -130,12 +131,18 @@ def loss_falls(seen: Evidence, config: Any) -> Iterator[Finding]:
     if told.loss_calls and told.loss_calls.drawn and progress(told.losses) >= _MOST:
         said = f"{message}; its targets follow from the model itself, and move with it"
         return (yield Finding(message=said, level=Level.WARNING, hint="Raise `steps`, if it is only slow."))
-    finding = Finding(message=message, hint=_STUCK)
-    if 0 < told.elements < _ROOMY * _rows(told):
-        few = f"{message}, with {told.elements:,} trainable numbers for {_rows(told)} samples"
-        finding = msgspec.structs.replace(finding, message=few)
+    if few := _few(told):
+        finding = Finding(message=f"{message}, with {few}", hint=_STUCK)
         return (yield from suspected([finding], loss_falls, seen.reference))
-    yield finding
+    yield Finding(message=message, hint=_STUCK)
+
+
+def _few(told: Told) -> str:
+    """What may well be too little to memorize with: few numbers, or adapters on a frozen base that knows nothing."""
+    if 0 < told.elements < _ROOMY * _rows(told):
+        return f"{told.elements:,} trainable numbers for {_rows(told)} samples"
+    still = told.parameters.still if told.parameters else 0.0
+    return f"{still:.0%} of the weights frozen" if still > _ADAPTED else ""
 
 
 _STUCK = (

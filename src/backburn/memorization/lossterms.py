@@ -5,12 +5,14 @@ They are read from the loss's graph, so that a loss which is written by hand has
 
 from __future__ import annotations
 
+import collections
 import math
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from ..errors import Skip
 from ..report import Check, Finding
+from . import pulls
 from .judging import Where, at, meant, suspected
 from .losscalls import DISTANCES, NOTED, LossCalls, Term, terms_of, told_loss, used_calls
 
@@ -23,7 +25,11 @@ _SQUARES_HIGH = 10.0  # times E[y^2] (row 5)
 _ABSURD = 20.0  # times chance; tied embeddings reach 29 / 2.8 = 10 (research, section 3)
 _SCALED = 50.0  # of inputs, in absolute value (research, section 4, row 1): what is beyond is their fault
 _CHANGED = 6.0  # times the first loss that was reviewed: half or twice the batch doubles a sum, width 2 less than that
+_USED, _UNUSED = "loss calls", "loss calls: unused"  # keys in a reference's settings
 _SUNK = 10.0  # times below it: one start in 20 of a hinge loss is 5 times below another by chance
+
+
+_REACH = "loss reach"  # the key in a reference's settings
 
 
 def loss_sign(seen: Evidence, config: Any) -> Iterator[Finding]:
@@ -47,6 +53,8 @@ def loss_sign(seen: Evidence, config: Any) -> Iterator[Finding]:
     if turned := _turned(told, before):
         message = f"{turned} lower the loss, and raised it when it was reviewed: a term with the other sign"
         return (yield at(meant(Finding(message=message, hint="A penalty is added, a likelihood subtracted.")), where))
+    if found := list(pulls.turned(seen, where)):
+        return (yield from found)
     if not told.known:
         raise Skip("the loss has terms that are not known")
     terms = [one for one in told.terms if one.sign or one.kind != "weights"]
@@ -120,6 +128,31 @@ def detached(seen: Evidence) -> Iterator[Finding]:
         yield at(Finding(message=message, hint="Look for detach(), .data, no_grad() or .item()."), one.where)
 
 
+def cut_off(seen: Evidence) -> Iterator[Finding]:
+    """A call that gave parameters a gradient when it was reviewed, which now only other terms of the loss give them."""
+    told, parameters = seen.probe.loss_calls, seen.probe.parameters
+    words = seen.reference.settings.get(_REACH, "").split() if seen.reference else []
+    if told is None or parameters is None or f"of={parameters.trainable}" not in words:
+        return
+    for word in _reach(told):
+        name, _, now = word.partition("=")
+        before = next((other.partition("=")[2] for other in words if other.startswith(f"{name}=")), now)
+        pairs = list(zip(map(int, before.split(",")), map(int, now.split(","))))
+        if before.count(",") == now.count(",") and any(more > few for few, more in pairs):
+            few, more = next((few, more) for few, more in pairs if more > few)
+            message = f"{more - few} parameters get no gradient of {name} any more, as they did when reviewed"
+            hint = "Look for detach(), no_grad(), .data or .item() between them and it."
+            where = next((one.where for one in told.used if one.name == name), told.step)
+            yield at(meant(Finding(message=message, hint=hint)), where)
+
+
+def _reach(told: LossCalls) -> list[str]:
+    """`mse_loss=0,4`: of each function, the parameters that each of its calls does not reach."""
+    names = dict.fromkeys(one.name for one in told.used)
+    calls = {name: sorted(one.unreached for one in told.used if one.name == name) for name in names}
+    return [f"{name}={','.join(map(str, many))}" for name, many in calls.items()]
+
+
 def _out_of_scale(told: LossCalls, terms: Sequence[Term], where: Where) -> Iterator[Finding]:
     if terms and all(one.kind and one.factor > _LARGE * max(one.size, 1) for one in terms):
         message = f"outputs enter the loss by a factor of {max(one.factor for one in terms):.3g} (usual: 1 of a mean)"
@@ -167,16 +200,39 @@ def as_reviewed(seen: Evidence, config: Any) -> Iterator[Finding]:
     lost, new = set(before) - set(now), set(now) - set(before)
     fewer = any(before.count(one) > now.count(one) for one in now)
     idle = told.idle > int(seen.reference.settings.get("loss idle", "0") or 0)
-    if before and ((lost and not new) or (fewer and idle)):
+    others = seen.reference.runs("loss: others")
+    anew = bool(others) and told.others > others[0]  # what is gone may be one of those that are written otherwise
+    if before and ((lost and not new and not anew) or (fewer and idle)):
         terms = ", ".join(before), ", ".join(now) or "none"
         message = f"the terms of the loss were {terms[0]} when it was reviewed, and are {terms[1]} now"
         finding = Finding(message=message, hint="A term with weight 0, or one that is not added any more?")
         yield at(meant(finding), told.step)
+    elif cut := _cut(seen, told):
+        yield at(meant(Finding(message=cut[0], hint=_CUT)), cut[1])
     first = (seen.reference.runs("loss: first") or (0.0,))[0]
-    if told.value and first > 0 and not 1 / _SUNK <= told.value / first <= _CHANGED:
+    fell = seen.reference.runs("progress")
+    crosses = bool(fell) and fell[0] > 1  # 0 is no end of such a loss (a cosine), and no scale is told by its size
+    if told.value and first > 0 and not crosses and not 1 / _SUNK <= told.value / first <= _CHANGED:
         message = f"the first loss is {told.value:.4g}, and was {first:.4g} when it was reviewed"
         hint = "A factor, a sum instead of a mean, or inputs on another scale?"
         yield at(meant(Finding(message=message, hint=hint)), told.step)
+
+
+def _cut(seen: Evidence, told: LossCalls) -> tuple[str, Where] | None:
+    """A function that the loss followed when it was reviewed, and that is computed without it now: detached outputs,
+    or a term that is logged alone.
+    """
+    before = collections.Counter(seen.reference.settings.get(_USED, "").split() if seen.reference else ())
+    idle = collections.Counter(seen.reference.settings.get(_UNUSED, "").split() if seen.reference else ())
+    now, unused = (collections.Counter(one.name for one in calls) for calls in (told.used, told.unused))
+    for one in told.unused:
+        if before[one.name] > now[one.name] and unused[one.name] > idle[one.name] and before.total() > 1:
+            message = f"{one.name} ({one.value:.4g}) is computed, and the loss follows it no longer as when reviewed"
+            return message, one.where
+    return None
+
+
+_CUT = "Is what it is given detached, are outputs and targets exchanged, or is it not added any more?"
 
 
 def penalised(seen: Evidence) -> Iterator[Finding]:
@@ -203,7 +259,13 @@ def kept(seen: Evidence) -> dict[str, str]:
     }
     counted |= {"loss never": " ".join(told.never), "loss constants": " ".join(told.constants)}
     counted["loss related"] = " ".join(f"{name}={r:.3g}" for name, r in told.related.items() if abs(r) >= NOTED)
+    weights = next((one.weights for one in told.used if one.weights), ())
+    if seen.probe.parameters and told.used:
+        counted[_REACH] = " ".join([*_reach(told), f"of={seen.probe.parameters.trainable}"])
+    counted["loss weights"] = ",".join(f"{one:g}" for one in weights)
     counted = {name: text for name, text in counted.items() if text or name == "loss ends"}
+    named = {_USED: " ".join(one.name for one in told.used), _UNUSED: " ".join(one.name for one in told.unused)}
+    counted |= {name: text for name, text in named.items() if text}
     return terms | {"loss targets": told.taken, "loss idle": str(told.idle)} | counted
 
 
@@ -214,7 +276,8 @@ def figures(seen: Evidence) -> dict[str, float]:
         return {}
     times = [one.value / one.chance for one in told.used if one.chance]
     first = {"loss: first": told.value} if told.value is not None else {}
-    first |= {"loss: samples": float(told.size)} | ({"loss: counted": told.share} if told.share is not None else {})
+    first |= {"loss: samples": float(told.size), "loss: others": float(told.others)}
+    first |= {"loss: counted": told.share} if told.share is not None else {}
     return first | ({"loss: initial": max(times)} if times else {})
 
 

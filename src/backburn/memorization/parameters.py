@@ -6,14 +6,15 @@ Three sets say it: leaves of the loss's graph, the module's parameters, the opti
 from __future__ import annotations
 
 import fnmatch
-from collections.abc import Iterable, Iterator
+import re
+from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from ..errors import Skip
 from ..report import Check, Finding, Level
-from . import lossterms
+from . import lossterms, pulls
 from .judging import Where, at, listed, meant, suspected
 
 if TYPE_CHECKING:
@@ -28,7 +29,8 @@ class Parameters(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     changes the loss all the same. `missing`: in the graph, trainable, and in no optimizer; `resting`: of these what is
     in eval mode.
     `shared`: in more than one optimizer. `foreign`: shapes of what optimizers hold and the module does not. `shares`:
-    of all elements, those of each set. `frozen_parts`: the largest modules that are frozen as a whole.
+    of all elements that are trainable, those of each set; `still`: of all elements, those that are not.
+    `frozen_parts`: the largest modules that are frozen as a whole.
     """
 
     trainable: int = 0
@@ -43,8 +45,12 @@ class Parameters(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     shared: tuple[str, ...] = ()
     foreign: tuple[str, ...] = ()
     shares: dict[str, float] = {}
+    still: float = 0.0
     twins: tuple[str, ...] = ()  # not reached by gradients, and copies of what is (EMA, a teacher)
     flat: tuple[str, ...] = ()  # all matrices, where each is one number throughout, so that units are no different
+    gain: float = 0.0  # what a layer makes of inputs of size 1, at first: mean over matrices; 0 where there is none
+    matrices: int = 0
+    zeroed: int = 0  # of these, 0 throughout
     step: Where = ("", 0)  # where training_step is defined
     optimizer: Where = ("", 0)  # where configure_optimizers is
 
@@ -65,7 +71,8 @@ def parameters_are_connected(seen: Evidence, config: Any) -> Iterator[Finding]:
     if not told.trainable:
         hint = "Does requires_grad_(False), or freeze(), take all of them? Leave the head trainable."
         yield at(Finding(message="no parameter is trainable", hint=hint), told.step)
-    yield from lossterms.detached(seen)
+    whole = list(lossterms.detached(seen)) or list(lossterms.cut_off(seen))
+    yield from whole or pulls.cut(seen, told.step)
     never = set(seen.probe.without_gradient)  # a GAN's generator may well be stepped in another step than the first
     never -= set(seen.probe.forward.written) if seen.probe.forward else set()  # a codebook that is averaged
     detached = [name for name in told.detached if name in never]
@@ -77,7 +84,7 @@ def parameters_are_connected(seen: Evidence, config: Any) -> Iterator[Finding]:
     if unused:
         share = told.shares.get("disconnected", 0.0) - told.shares.get("detached", 0.0)
         message = f"{listed(unused, told.trainable)} do not take part in the loss: {share:.0%} of the weights"
-        count = len([name for name in unused if "expert" not in name.lower()])  # each batch takes others
+        count = len(unused) - len(_elsewhere(unused, told))
         yield from _more("unused", count, at(Finding(message=message, hint=_UNUSED), told.step), seen)
 
 
@@ -86,6 +93,19 @@ _CUT = (
     " them out of the optimizer."
 )
 _UNUSED = "A layer that forward never calls, or whose output nobody uses? Take it out, or call it."
+
+
+def _elsewhere(unused: Sequence[str], told: Parameters) -> list[str]:
+    """Those of experts of which nothing is used: each batch, and each step, is routed to others."""
+    later = [name for name in told.disconnected if name not in unused]
+    used = {_expert(name) for name in (*told.trained, *later)}
+    return [name for name in unused if _expert(name) and _expert(name) not in used]
+
+
+def _expert(name: str) -> str:
+    """`net.experts.0` of `net.experts.0.2.weight`; "" where it is none's."""
+    found = re.match(r"(.*expert[^.]*(\.\d+)?)\.", name, re.IGNORECASE)
+    return found[1] if found else ""
 
 
 def _more(name: str, count: int, finding: Finding, seen: Evidence) -> Iterable[Finding]:
@@ -185,10 +205,11 @@ def kept(seen: Evidence) -> dict[str, str]:
     single = [name for name in told.frozen if not any(name.startswith(f"{part}.") for part in told.frozen_parts)]
     patterns = [*(f"{part}.*" for part in told.frozen_parts), *single]
     never = set(seen.probe.without_gradient)
+    unused = [name for name in told.disconnected if name in never and name not in told.detached]
     return {
         "frozen": " ".join(patterns[:_KEPT]),
         "frozen-count": str(len(told.frozen)),
-        "unused": str(len([name for name in told.disconnected if name in never and name not in told.detached])),
+        "unused": str(len(unused) - len(_elsewhere(unused, told))),
         "shared": str(len(told.shared)),
     }
 

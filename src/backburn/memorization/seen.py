@@ -9,7 +9,7 @@ import msgspec
 from ..errors import Skip, Unjudged
 from ..references import Reference
 from ..training import Ended
-from .afterwards import After
+from .afterwards import After, Metrics
 from .batch import Batch
 from .census import Census
 from .ctc import Ctc
@@ -22,7 +22,8 @@ from .losscalls import LossCalls, Pairing
 from .memory import Exhausted
 from .optimizing import Optimizing
 from .parameters import Parameters
-from .standing import Standing
+from .pulls import Pulls
+from .standing import Standing, Untrained
 from .units import Units
 
 Look = TypeVar("Look")
@@ -67,6 +68,7 @@ class Told(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     loss_calls: LossCalls | None = None
     ctc: Ctc | None = None
     pairing: Pairing | None = None
+    pulls: Pulls | None = None
     parameters: Parameters | None = None
     modes: Modes | None = None
     forward: Forward | None = None
@@ -79,7 +81,10 @@ class Told(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     standing: Standing | None = None
     standing_moved: Standing | None = None
     standing_last: Standing | None = None
+    untrained: Untrained | None = None
     census: Census | None = None
+    metrics_first: Metrics | None = None
+    metrics_moved: Metrics | None = None
     planted: tuple[Planted, ...] = ()
     kind: str = "memorize-probe"
     schema: int = 2

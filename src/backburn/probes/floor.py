@@ -48,7 +48,10 @@ class Relation:
         self.sign = _sign(returned, terms) if terms else 0
         spelled = map(_spelled, (call.name for call, _ in terms), self.factors if self.sign else [1.0] * len(terms))
         self.names = " + ".join(spelled)  # `cross_entropy + 0.100 × mse_loss`
-        bests = [(weight, best) for group in _groups(terms) for weight, best in _together(group)]
+        groups = _groups(terms)
+        bests = [(weight, best) for group in groups for weight, best in _together(group)]
+        if _are_rivals(groups):
+            bests = [(weight, (None, None)) for weight, _ in bests]
         self.floor = self._total([(floor, weight) for weight, (floor, _) in bests])
         self.constant = self._total([(constant, weight) for weight, (_, constant) in bests])
 
@@ -86,6 +89,24 @@ def _groups(terms: Sequence[tuple[Call, Any]]) -> list[list[tuple[Call, Any]]]:
     for call, weight in terms:
         groups.setdefault(id(call.given.get("input", call)), []).append((call, weight))
     return list(groups.values())
+
+
+def _are_rivals(groups: Sequence[Sequence[tuple[Call, Any]]]) -> bool:
+    """Whether two calls are given what was made of one tensor (`scores`, and their log_softmax at a temperature): what
+    each can come down to alone, the sum need not, as a teacher's word and the label may differ.
+    """
+    nodes = [getattr(group[0][0].given.get("input"), "grad_fn", None) for group in groups]
+    made = [_origin(node) for node in nodes if node is not None]
+    return len(made) > len(set(made))
+
+
+def _origin(node: Any) -> Any:
+    """Where a chain of operations on one tensor begins."""
+    while True:
+        behind = [one for one, _ in node.next_functions if one is not None]
+        if len(behind) != 1 or hasattr(behind[0], "variable"):
+            return node
+        node = behind[0]
 
 
 def _together(group: Sequence[tuple[Call, Any]]) -> list[tuple[Any, Best]]:
@@ -208,13 +229,21 @@ def _look(name: str, func: Callable[..., Any], args: Any, kwargs: Mapping[str, A
     try:
         bound = inspect.signature(func).bind(*args, **kwargs)
         bound.apply_defaults()
-        call.given = dict(bound.arguments)
+        call.given = _sides(name, dict(bound.arguments))
         if name in _BEST:
             best, constant = _BEST[name](call.given)
             call.floor, call.constant = (func(**{**call.given, "input": one}).detach() for one in (best, constant))
     except Exception:  # whatever shape surprised us, the user's training goes on; the bound is unknown then
         call.floor = call.constant = None
     return call
+
+
+def _sides(name: str, given: dict[str, Any]) -> dict[str, Any]:
+    """The arguments, with the outputs as the input of a distance: `mse_loss(y, outputs)` is the same loss."""
+    put, wanted = given.get("input"), given.get("target")
+    if name not in _SYMMETRIC or getattr(put, "requires_grad", True) or not getattr(wanted, "requires_grad", False):
+        return given
+    return {**given, "input": wanted, "target": put}
 
 
 def _edge(value: Any) -> Any:
@@ -297,6 +326,7 @@ _BEST: Mapping[str, Callable[[Mapping[str, Any]], Best]] = {
     "huber_loss": _distance,
     "kl_div": _divergence,
 }
+_SYMMETRIC = ("mse_loss", "l1_loss", "smooth_l1_loss", "huber_loss")  # in input and target
 # Those whose sum over several targets is least at the targets' mean.
 _LINEAR = ("cross_entropy", "binary_cross_entropy_with_logits", "binary_cross_entropy", "mse_loss")
 # Seen, and with no lower bound that follows from the targets alone.

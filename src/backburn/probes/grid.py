@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import heapq
+import itertools
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 _FIRST = (1, 2, 3, 5, 8, 13, 21, 34, 55)
@@ -25,10 +27,14 @@ def steps() -> Iterator[int]:
 
 
 class Grid:
-    """A cursor on the grid: `next` is the first of its steps that has not come yet."""
+    """A cursor on the grid: `next` is the first of its steps that has not come yet.
 
-    def __init__(self) -> None:
-        self._steps = steps()
+    A training that goes on after `start` steps of another process stops at that one's grid too: they can be compared.
+    """
+
+    def __init__(self, start: int = 0) -> None:
+        theirs = (step - start for step in steps() if step > start)
+        self._steps = _without_doubles(heapq.merge(steps(), theirs)) if start else steps()
         self.next = next(self._steps)
 
     def reached(self, step: int) -> bool:
@@ -37,6 +43,10 @@ class Grid:
             return False
         self.next = next(self._steps)
         return True
+
+
+def _without_doubles(several: Iterable[int]) -> Iterator[int]:
+    return (one for one, _ in itertools.groupby(several))
 
 
 class Octaves:

@@ -26,3 +26,20 @@ def logged(trainer: Any, read: Callable[[Any], Any] = float, apart_from: Contain
     own = [name for name in metrics if "loss" in name.lower() and not name.endswith("_epoch")]
     names = sorted(name for name in own if name not in apart_from)
     return " + ".join(names), sum(read(metrics[name]) for name in names) if names else None
+
+
+def of_step(trainer: Any, pl_module: Any, outputs: Any, validated: Container[str]) -> Any:
+    """What training_step returned, or logged: a float where reading it costs nothing, else a tensor on its device; or
+    None. What a validation logged (`validated`) is none of the step's.
+    """
+    loss = returned(outputs)
+    if not pl_module.automatic_optimization:
+        return logged(trainer, _read, validated)[1] if loss is None else _read(loss)
+    # Lightning has divided it by the steps that are accumulated.
+    return None if loss is None else _read(loss) * trainer.accumulate_grad_batches
+
+
+def _read(loss: Any) -> Any:
+    if loss.device.type == "cpu":
+        return loss.item()
+    return loss.float() if loss.device.type == "mps" else loss.double()  # Apple's GPUs have no float64

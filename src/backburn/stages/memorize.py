@@ -19,22 +19,29 @@ from ..config import Seconds, Training
 from ..errors import Skip, Unjudged
 from ..memorization import (
     afterwards,
+    alignment,
     batch,
     census,
     ctc,
+    data,
     dependence,
     draws,
     falling,
     forward,
-    losscalls,
+    gradients,
+    lossoutputs,
+    losstargets,
     lossterms,
     memory,
     modes,
-    optimizing,
     parameters,
+    places,
     planted,
+    pulls,
     standing,
     units,
+    updates,
+    upkeep,
 )
 from ..memorization.falling import loss_above_bound, loss_falls, loss_is_finite
 from ..memorization.judging import ERRORS, FOUND, reviewed, trace
@@ -196,13 +203,17 @@ def candidate(seen: Evidence, config: Config) -> Reference | None:
 
 
 # What each part of a training leaves for a reference, in numbers and in words.
-_FIGURES = (batch.figures, lossterms.figures, falling.figures)
+_FIGURES = (alignment.figures, places.figures, lossterms.figures, falling.figures)
 _KEPT = (
-    batch.kept,
+    data.kept,
     lossterms.kept,
     parameters.kept,
+    modes.kept,
+    pulls.kept,
     census.kept,
-    optimizing.kept,
+    gradients.kept,
+    upkeep.kept,
+    updates.kept,
     forward.kept,
     dependence.kept,
     draws.kept,
@@ -237,15 +248,21 @@ CHECKS: tuple[Check, ...] = (
             (
                 on_gpu,
                 *batch.CHECKS,
+                *data.CHECKS,
+                *alignment.CHECKS,
+                *places.CHECKS,
                 *modes.CHECKS,
-                *losscalls.CHECKS,
+                *lossoutputs.CHECKS,
+                *losstargets.CHECKS,
                 *ctc.CHECKS,
                 *lossterms.CHECKS,
                 *parameters.CHECKS,
                 *forward.CHECKS[:1],  # what forward writes over, no step can show
                 loss_is_finite,
                 loss_above_bound,
-                *optimizing.CHECKS,
+                *gradients.CHECKS,
+                *updates.CHECKS,
+                *upkeep.CHECKS,
                 *units.CHECKS,
                 *forward.CHECKS[1:],
                 *draws.CHECKS,

@@ -9,42 +9,11 @@ from backburn.memorization import afterwards
 
 from ...memorization.evidence import found, seen
 from . import fits as t
-
-
-class Measured(t.Net):
-    """Logs its accuracy over the axis that it is told."""
-
-    axis = 1
-
-    def step(self, batch, name):
-        x, y = batch
-        scores = self(x)
-        right = (scores.argmax(self.axis)[: len(y)] == y[: len(scores.argmax(self.axis))]).float().mean()
-        self.log(f"{name}_acc", right)
-        return nn.functional.cross_entropy(scores, y)
-
-    def training_step(self, batch, batch_idx):
-        return self.step(batch, "train")
-
-    def validation_step(self, batch, batch_idx):
-        return self.step(batch, "val")
-
-
-class Wrong(Measured):
-    axis = 0
+from .test_metrics import Measured
 
 
 def after(module, **given):
     return t.told(module, **given).after
-
-
-def test_a_metric_of_right_predictions_says_so():
-    told = after(Measured())
-    assert [one.name for one in told.metrics] == ["train_acc", "val_acc"]
-    assert all(one.value == pytest.approx(one.right) for one in told.metrics)
-    assert found([afterwards.metric_agrees], seen(after=told)) == {}
-    findings = found([afterwards.metric_agrees], seen(after=after(Wrong())))["metric-agrees"]
-    assert "train_acc" in findings[0].message and len(findings) == 2
 
 
 class Forgetful(t.Net):
@@ -140,32 +109,13 @@ class Unscaled(Counted):
         return self.step([batch[0] * 9, batch[1]], "val")
 
 
-class YesNo(t.Net):
-    limit = 0.0
-
-    def training_step(self, batch, batch_idx):
-        scores, y = self(batch[0])[:, 0], (batch[1] > 1).float()
-        self.log("train_acc", ((scores > self.limit) == (y > 0.5)).float().mean())
-        return nn.functional.binary_cross_entropy_with_logits(scores, y)
-
-
-class Thresholded(YesNo):
-    """As if logits were probabilities, of which each is below 9."""
-
-    limit = 9.0
-
-
 def test_a_metric_object_tells_its_value_of_this_batch():
     told = after(Counted())
     assert [one.value for one in told.metrics] == [pytest.approx(one.right) for one in told.metrics]
     assert found([afterwards.metric_agrees], seen(after=told)) == {}
-    assert told.validated[0] == pytest.approx(told.validated[1])
-    assert after(Unscaled()).validated[0] != pytest.approx(told.validated[1], rel=0.05)
-
-
-def test_yes_and_no_have_right_answers_too():
-    assert found([afterwards.metric_agrees], seen(after=after(YesNo()))) == {}
-    assert list(found([afterwards.metric_agrees], seen(after=after(Thresholded())))) == ["metric-agrees"]
+    assert told.validated.losses[0] == pytest.approx(told.validated.losses[1]) and told.validated.alike
+    apart = after(Unscaled()).validated
+    assert apart.losses[0] != pytest.approx(told.validated.losses[1], rel=0.05) and not apart.alike
 
 
 class Averaged(Counted):
@@ -179,20 +129,5 @@ class Averaged(Counted):
 
 def test_validation_with_other_weights_is_not_compared():
     told = after(Averaged())
-    assert told.validated == () and list(told.logged) == ["training_step/train_acc"]
+    assert told.validated is None and list(told.logged) == ["training_step/train_acc"]
     assert told.untold["validated"] == "it is validated with other weights"
-
-
-class Soft(YesNo):
-    """Its Dice is one of probabilities: 0.9 where all are right."""
-
-    def training_step(self, batch, batch_idx):
-        scores, y = self(batch[0])[:, 0], (batch[1] > 1).float()
-        p = scores.sigmoid()
-        self.log("train_dice", 2 * (p * y).sum() / (p.sum() + y.sum()))
-        return nn.functional.binary_cross_entropy_with_logits(scores, y)
-
-
-def test_a_soft_metric_is_not_that_of_right_answers():
-    told = after(Soft())
-    assert told.metrics == () and told.logged["training_step/train_dice"] < 0.98

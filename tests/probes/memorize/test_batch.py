@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from torch import nn
 from torch.utils.data import Dataset, TensorDataset
 
 from . import fits as t
@@ -151,3 +152,19 @@ def test_a_label_among_integers_leaks(leaking, value):
         x[:, 5] = y if leaking == "label" else 4 * (y == 2)
     (leak,) = t.told(Fields(), t.loader(TensorDataset(x, y)), steps=12).batch.leaks
     assert ((leak.correlation > 0.999), leak.value) == (bool(leaking), value)
+
+
+class Views(t.Net):
+    def training_step(self, batch, batch_idx):
+        x, other, y = batch
+        return nn.functional.cross_entropy(self(x) + self(other), y)
+
+
+def test_parts_that_are_one():
+    x, y = t.samples()
+
+    def copies(other):
+        return t.told(Views(), data=t.loader(TensorDataset(x, other, y)), steps=12).batch.copies
+
+    assert copies(x.clone()) == ("batch[0]=batch[1]",)
+    assert copies(x + 1) == ()

@@ -2,7 +2,7 @@
 
 import torch
 
-from backburn.probes.memorize.changes import noisy, spread
+from backburn.probes.memorize.changes import Changes, noisy, spread
 
 
 def test_noise_is_for_real_numbers():
@@ -12,3 +12,10 @@ def test_noise_is_for_real_numbers():
 def test_the_spread_is_never_zero():
     assert spread(torch.tensor([1.0, 4.0, 7.0])) == 3
     assert (spread(torch.tensor([4.0, 4.0])), spread(torch.tensor([0.0]))) == (4.0, 1.0)
+
+
+def test_numbers_in_another_order_are_never_the_same():
+    changes = object.__new__(Changes)
+    changes.generator = torch.Generator().manual_seed(0)
+    for one in (torch.tensor([0, 1]), torch.tensor([False, True, False])):
+        assert not any(changes.mixed(one).equal(one) for _ in range(20))

@@ -77,10 +77,48 @@ class Mixup(Net):
         return share * loss(logits, y) + (1 - share) * loss(logits, y[order])
 
 
+class Mixed(Mixup):
+    """`view` where `permute` was meant, before the mixup."""
+
+    def training_step(self, batch, batch_idx):
+        x, y = batch
+        return super().training_step((x.t().reshape(x.shape), y), batch_idx)
+
+
 def test_a_mixup_is_sound_and_what_its_model_mixes_is_seen():
-    assert dependence_of(Mixup()).leak.far == 0
+    told = dependence_of(Mixup()).leak
+    assert told.far == 0 and told.mixes and told.share == pytest.approx(1 / 15)
+    told = dependence_of(Mixed()).leak
+    assert told.far == 0 and told.mixes and told.share > 0.5
     told = dependence_of(Mixup(lambda x: x + x.roll(1, 0))).leak
     assert told.far > 1e-3 and not told.supervised
+
+
+class Mixing(nn.Module):
+    """A mixup that is a module, as that of torchvision is."""
+
+    def forward(self, x, y):
+        order = torch.randperm(len(x))
+        return 0.3 * x + 0.7 * x[order], y if self.of_inputs_alone else 0.3 * y + 0.7 * y[order]
+
+
+class ByModule(t.Net):
+    def __init__(self, of_inputs_alone):
+        super().__init__()
+        self.mix = Mixing()
+        self.mix.of_inputs_alone = of_inputs_alone
+
+    def training_step(self, batch, batch_idx):
+        x, y = self.mix(batch[0], nn.functional.one_hot(batch[1], t.CLASSES).float())
+        teacher = torch.tanh(x[:, : t.CLASSES]).softmax(1)  # no part of the batch
+        kd = nn.functional.cross_entropy(self(x) / 2, teacher)
+        return kd + nn.functional.cross_entropy(self(x), y)
+
+
+@pytest.mark.parametrize(("of_inputs_alone", "both"), [(False, True), (True, False)])
+def test_a_mixup_of_inputs_alone_is_told_from_one_of_labels_too(of_inputs_alone, both):
+    told = dependence_of(ByModule(of_inputs_alone)).leak
+    assert (told.mixes, told.both) == (True, both)
 
 
 class Patches(t.Net):

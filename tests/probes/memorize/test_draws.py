@@ -114,3 +114,18 @@ def test_a_mixup_is_counted_and_not_where_it_is_tossed_for():
     beta = torch.distributions.Beta(1.0, 1.0)
     assert mixed(share=lambda: beta.sample().item())[0] == {"orders": 1, "gammas": 1}
     assert set(mixed(0.5)[2]) == {"orders", "numpy"}
+
+
+def test_one_number_for_all_samples_is_told_from_one_for_each():
+    def step(times):
+        return type("Timed", (t.Net,), {"training_step": denoising(times=times), "decode": lambda self, h: h[:, :8]})
+
+    assert t.told(step(None)(), steps=12).draws.single == ()
+    assert t.told(step(Once())(), steps=12).draws.single == ("integers",)
+
+
+class Once:
+    """A time that is drawn anew in each step, and is one for all samples."""
+
+    def __truediv__(self, other):
+        return torch.randint(1, 9, (1,)) / other

@@ -8,9 +8,9 @@ import torch.nn.functional as F
 from torch import nn
 from torch.utils.data import DataLoader
 
-from backburn.memorization.batch import labels_match_inputs
+from backburn.memorization.alignment import labels_match_inputs
 from backburn.memorization.dependence import samples_are_independent
-from backburn.memorization.losscalls import loss_pairs_outputs
+from backburn.memorization.losstargets import loss_pairs_outputs
 
 from ...memorization.evidence import found, seen
 from . import fits as t

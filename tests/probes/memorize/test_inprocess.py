@@ -61,6 +61,17 @@ def test_an_exit_of_the_training_is_in_the_report():
     assert report.verdict is Verdict.FAIL and "SystemExit: enough" in report.outcomes[0].findings[0].message
 
 
+def test_what_a_function_of_torch_refuses_is_the_trainings_own():
+    """It goes by a mode of ours, which looks for loss functions."""
+
+    class Unfit(t.Net):
+        def training_step(self, batch, batch_idx):
+            return (batch[0].reshape(7, -1) + self(batch[0])).mean()
+
+    report = backburn.memorize(Unfit(), t.loader())
+    assert report.verdict is Verdict.FAIL and "RuntimeError: shape '[7, -1]'" in report.outcomes[0].findings[0].message
+
+
 def test_gradients_may_be_off_outside():
     with torch.no_grad():
         report = backburn.memorize(t.Net(), t.loader())

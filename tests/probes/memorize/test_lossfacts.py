@@ -5,7 +5,7 @@ from torch import nn
 from torch.utils.data import TensorDataset
 
 from backburn.errors import Skip
-from backburn.memorization import losscalls, lossterms
+from backburn.memorization import lossoutputs, losstargets, lossterms
 from backburn.memorization.seen import Evidence
 from backburn.probes.memorize import lossfacts, looks
 from backburn.report import name_of
@@ -39,7 +39,7 @@ def found(loss):
     seen = Evidence(ended=Ended(command=("x",), code=0, seconds=1.0), told=told(Lossy(loss), steps=2))
     assert "loss_calls" not in seen.probe.untold, seen.probe.untold
     names = {}
-    for check in (*losscalls.CHECKS, *lossterms.CHECKS):
+    for check in (*lossoutputs.CHECKS, *losstargets.CHECKS, *lossterms.CHECKS):
         try:
             names.update((name_of(check), one) for one in check(seen, None))
         except Skip:
@@ -136,7 +136,7 @@ def of_tokens(made):
     tokens = torch.randint(0, 12, (64, 9), generator=torch.Generator().manual_seed(3))
     record = told(Tokens(made), loader(TensorDataset(tokens)), steps=2)
     seen = Evidence(ended=Ended(command=("x",), code=0, seconds=1.0), told=record)
-    return list(losscalls.targets_are_shifted(seen, None))
+    return list(losstargets.targets_are_shifted(seen, None))
 
 
 def test_targets_of_a_language_model():

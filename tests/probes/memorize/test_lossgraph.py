@@ -7,6 +7,7 @@ from backburn.probes.memorize import lossgraph
 
 DRAWN = torch.Generator().manual_seed(0)
 NET = nn.Linear(8, 5)
+S = nn.Parameter(torch.zeros(()))
 X = torch.randn(16, 8, generator=DRAWN)
 Y = torch.arange(16) % 5
 ONE_HOT = F.one_hot(Y, 5).float()
@@ -18,6 +19,10 @@ def picked(log):
 
 def squared(x):
     return x * x
+
+
+def focal(loss):
+    return ((1 - (-loss).exp()) * loss).mean()
 
 
 LOSSES = {
@@ -36,6 +41,8 @@ LOSSES = {
     "two": (lambda z: F.mse_loss(z, ONE_HOT) + 0.5 * F.l1_loss(z, ONE_HOT), [("distances", 0.5, 1), ("squares", 1, 1)]),
     "a regulariser": (lambda z: NET.weight.pow(2).mean(), [("weights", 1, 0)]),
     "rewards": (lambda z: -(picked(z.log_softmax(1)) * X[:, :1]).mean(), [("classes", None, 0)]),
+    "a learned weight": (lambda z: (-S).exp() * F.mse_loss(z, ONE_HOT) + S, [("", None, 0), ("squares", 1, 1)]),
+    "a learned deviation": (lambda z: F.cross_entropy(z, Y) / (2 * S.exp() ** 2), [("classes", 0.5, 1)]),
     "something else": (lambda z: z.logsumexp(1).mean(), [("", 1, 0)]),
 }
 
@@ -77,6 +84,11 @@ def test_a_difference_that_broadcasts():
     assert "(16, 1) against the targets gave (16, 16)" in lossgraph.spread(((z - wanted) ** 2).mean())
     assert "(16, 16)" in lossgraph.spread((wanted - z).abs().mean())
     assert lossgraph.spread(((z[:, 0] - wanted) ** 2).mean()) == ""
+    maps, mask = NET(X).reshape(16, 1, 5), torch.rand(16, 5, generator=DRAWN) > 0.2
+    assert "gave (16, 16, 5)" in lossgraph.spread((((maps - ONE_HOT) ** 2) * mask).mean())
+    assert "gave (16, 16, 5)" in lossgraph.spread((maps - ONE_HOT)[mask.expand(16, 16, 5)].square().mean())
+    assert lossgraph.spread((maps - ONE_HOT[:, None]).abs().mean()) == ""
+    assert lossgraph.spread((maps - torch.rand(16, 3, 5, generator=DRAWN)).abs().mean()) == ""  # of three annotators
     assert lossgraph.spread((z - z.T).abs().mean()) == ""  # a ranking compares all pairs
 
 
@@ -104,6 +116,11 @@ ENDS = {
     "exp": (lambda z: (z.reshape(-1).exp() * 2).logsumexp(0), ["Exp"]),
     "focal": (
         lambda z: ((1 - z.sigmoid()) * F.binary_cross_entropy_with_logits(z, ONE_HOT, reduction="none")).mean(),
+        [],
+    ),
+    "a learned weight": (lambda z: (-S).exp() * F.binary_cross_entropy(z.softmax(1), ONE_HOT) + S, ["Softmax"]),
+    "focal, and a softmax beside it": (
+        lambda z: focal(F.binary_cross_entropy_with_logits(z, ONE_HOT, reduction="none")) + z.softmax(1).square().sum(),
         [],
     ),
 }

@@ -1,6 +1,7 @@
 """Which layers are seen in the wrong mode, in real fits."""
 
 import pytest
+import torch
 from torch import nn
 
 from . import fits as t
@@ -99,3 +100,22 @@ class More(Awake):
 @pytest.mark.parametrize(("module", "awake"), [(InModelEval, True), (InEpochStart, True), (More, False)])
 def test_hooks_before_validation_say_in_which_mode_it_runs(module, awake):
     assert bool(modes_of(module()).awake) is awake
+
+
+class Taught(Net):
+    """Its teacher is frozen, and in the mode that it is told."""
+
+    def __init__(self, asleep):
+        super().__init__()
+        self.asleep, self.teacher = asleep, nn.Sequential(nn.BatchNorm1d(8), nn.Linear(8, 4)).requires_grad_(False)
+
+    def training_step(self, batch, batch_idx):
+        self.teacher.train(not self.asleep)
+        with torch.no_grad():
+            wanted = self.teacher(batch[0]).softmax(1)
+        return nn.functional.cross_entropy(self(batch[0]), wanted)
+
+
+@pytest.mark.parametrize("asleep", [True, False])
+def test_the_mode_of_what_is_not_trained_is_told(asleep):
+    assert modes_of(Taught(asleep)).fixed == {"teacher.0": asleep}

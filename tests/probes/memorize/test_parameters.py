@@ -6,8 +6,12 @@ import pytest
 import torch
 from torch import nn
 from torch.nn import functional as F
+from torch.utils.data import DataLoader, TensorDataset
 
-from .test_steps import Manual, Net, told
+from backburn import api
+from backburn.stages import memorize
+
+from .test_steps import Manual, Net, batches, told
 
 
 class Encoded(Net):
@@ -55,6 +59,17 @@ class Resting(Encoded):
 class Unused(Encoded):
     def encode(self, x):
         return x
+
+
+class Skipped(Net):
+    """Two normalisations begin alike, and the second is left out."""
+
+    def __init__(self):
+        super().__init__()
+        self.norm1, self.norm2 = nn.LayerNorm(8), nn.LayerNorm(8)
+
+    def loss(self, batch):
+        return F.cross_entropy(self.net(self.norm1(batch[0])), batch[1])
 
 
 class Twin(Net):
@@ -115,6 +130,7 @@ EXPECTED = {
     Probed: {"parameters-are-connected": "warning"},
     Resting: {"parameters-are-optimized": "warning"},
     Unused: {"parameters-are-connected": "warning"},
+    Skipped: {"parameters-are-connected": "warning"},
     Twin: {},
     Penalised: {},
     Listed: {"parameters-are-registered": "error"},
@@ -151,3 +167,52 @@ class FlatHead(Net):
 @pytest.mark.parametrize("kind, cause", [(Flat, "memorize/gradients-reach"), (FlatHead, None)])
 def test_weights_that_all_begin_as_one_number_are_named(kind, cause):
     assert told(kind).cause == cause
+
+
+class Adapted(Net):
+    """As torch draws them, but for one that begins at 0."""
+
+    def __init__(self):
+        super().__init__()
+        self.adapter = nn.Linear(8, 8)
+        nn.init.zeros_(self.adapter.weight)
+
+    def loss(self, batch):
+        return F.cross_entropy(self.net(batch[0] + self.adapter(batch[0])), batch[1])
+
+
+class TwoTasks(Encoded):
+    def loss(self, batch):
+        h = self.encode(batch[0])
+        return F.cross_entropy(self.net(h), batch[1]) + F.mse_loss(self.split(h), batch[0])
+
+    def split(self, h):
+        return h
+
+
+class Split(TwoTasks):
+    def split(self, h):
+        return self.net[0](h.detach())[:, :8]
+
+
+def test_what_each_call_of_the_loss_reaches_is_told():
+    reach = [[one.unreached for one in looked(kind).loss_calls.calls] for kind in (TwoTasks, Split)]
+    assert reach == [[0, 4], [0, 6]]  # the net; the encoder and the rest of the net
+
+
+class Grown(Adapted):
+    def __init__(self):
+        super().__init__()
+        for one in self.parameters():
+            one.data *= 30
+
+
+def test_the_size_that_weights_begin_with_is_told():
+    sizes = [looked(kind).parameters for kind in (Adapted, Grown)]
+    assert [(one.matrices, one.zeroed) for one in sizes] == [(3, 1)] * 2
+    assert sizes[0].gain == pytest.approx(0.58, rel=0.1) and sizes[1].gain == pytest.approx(30 * sizes[0].gain)
+
+
+def looked(kind):
+    torch.manual_seed(0)
+    return api.gather(kind(), DataLoader(TensorDataset(*batches()[0]), 32), memorize.Config(steps=12), {}).told

@@ -92,3 +92,18 @@ def test_masks_are_told_apart_from_samples():
 
     assert noisy(torch.randn_like) == (("encoder.2",), ())
     assert noisy(lambda x: (torch.rand_like(x) > 0.5).float()) == (("encoder.2",), ("encoder.2",))
+
+
+def test_a_library_s_augmentation_is_random_by_its_purpose():
+    class Augmented(Net):
+        def __init__(self, made):
+            super().__init__()
+            self.augment = made
+
+        def training_step(self, batch, batch_idx):
+            return F.cross_entropy(self(self.augment(batch[0])), batch[1])
+
+    noise = Part(torch.randn_like)
+    assert forward_of(Augmented(noise)).noisy == ("augment",)  # the project's own may be meant for training alone
+    library = type("GaussianNoise", (Part,), {"__module__": "torchmetrics"})
+    assert forward_of(Augmented(library(torch.randn_like))).noisy == ()

@@ -160,3 +160,20 @@ def test_more_than_can_be_kept_is_left_alone(monkeypatch):
     monkeypatch.setattr(standing, "_COPIED", 10)
     told = seen(Shadowed())
     assert list(told.moved) == ["shadow.shadow_params.*"]  # by the bias of the head, of 4 numbers
+
+
+def test_how_far_an_average_is_behind_is_told():
+    told = t.told(Averaged(), steps=20)
+    assert told.standing_moved.lags["ema.*"] == pytest.approx(0.7, abs=0.15)
+    assert t.told(Stopped(), steps=20).standing_moved.lags["ema.*"] == 1
+
+
+class Hasty(Averaged):
+    @torch.no_grad()
+    def on_train_batch_end(self, outputs, batch, batch_idx):
+        for one, other in zip(self.ema.parameters(), self.head.parameters()):
+            one.lerp_(other, 0.9)
+
+
+def test_an_average_with_its_decay_swapped_is_hardly_behind():
+    assert t.told(Hasty(), steps=20).standing_moved.lags["ema.*"] < 0.25

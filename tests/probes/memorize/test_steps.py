@@ -305,6 +305,19 @@ def test_a_defect_is_the_cause(name):
     assert told(kind).cause == f"memorize/{check}"
 
 
+class Exchanged(Net):
+    """The groups with and without decay, exchanged."""
+
+    def configure_optimizers(self):
+        groups = [{"params": [one], "weight_decay": 0.1 * (one.dim() < 2)} for one in self.parameters()]
+        return torch.optim.AdamW(groups, lr=1e-2)
+
+
+def test_a_decay_of_all_but_matrices_is_told():
+    words = [one.message for many in told(Exchanged).outcomes for one in many.findings]
+    assert words == ["AdamW decays biases and gains (0.1), and no matrix of weights"]
+
+
 def test_a_clip_to_nothing():
     assert told(Net, trainer={"gradient_clip_val": 1e-6}).cause == "memorize/gradients-are-kept"
     assert told(Net, trainer={"gradient_clip_val": 1e-2}).cause is None
@@ -422,3 +435,35 @@ def test_an_optimizer_that_never_steps_is_named():
     report = backburn.memorize(OneOfTwo(), data, reference=sound)
     (finding,) = next(one for one in report.outcomes if one.check == report.cause).findings
     assert report.cause == "memorize/parameters-move" and "SGD, one of 2 optimizers, took no step" in finding.message
+
+
+class Parts(Net):
+    """Gradients of two halves, added up by hand; `empty` before `each` half or once, one `step` or two."""
+
+    each = stepped = False
+
+    def __init__(self):
+        super().__init__()
+        self.automatic_optimization = False
+
+    def training_step(self, batch, batch_idx):
+        optimizer, losses = self.optimizers(), []
+        optimizer.zero_grad()
+        for half in zip(*(one.chunk(2) for one in batch)):
+            if self.each:
+                optimizer.zero_grad()
+            losses.append(self.loss(half) / 2)
+            self.manual_backward(losses[-1])
+            if self.stepped:
+                optimizer.step()
+        if not self.stepped:
+            optimizer.step()
+        self.log("loss", sum(losses))
+
+
+@pytest.mark.parametrize(("change", "check"), [("each", "gradients-are-kept"), ("stepped", "gradients-are-fresh")])
+def test_gradients_that_are_added_up_by_hand(change, check):
+    sound = told(Parts)
+    assert sound.verdict == "pass" and not any(one.findings for one in sound.outcomes)
+    broken = type("Broken", (Parts,), {change: True})
+    assert told(broken).verdict == "pass" and told(broken, reference=sound).cause == f"memorize/{check}"

@@ -97,6 +97,27 @@ def test_padding_that_is_seen(of, target):
     assert told.far > 1e-3 and told.mask == "batch[1]"
 
 
+class Continued(Attention):
+    """A padded language model; its loss leaves out the last position, in whichever shape."""
+
+    def __init__(self, shape):
+        super().__init__()
+        self.shape = shape
+
+    def training_step(self, batch, batch_idx):
+        x, real = batch
+        put, wanted = self(x, real, causal=True)[:, :-1], x[:, 1:].masked_fill(~real[:, 1:], -100)
+        return F.cross_entropy(*self.shape(put, wanted))
+
+
+@pytest.mark.parametrize(
+    "shape", [lambda put, y: (put.flatten(0, 1), y.flatten()), lambda put, y: (put.transpose(1, 2), y)]
+)
+def test_padding_is_told_from_real_positions_where_the_last_one_is_cut_off(shape):
+    told = dependence_of(Continued(shape), words() * mask(), mask()).padding
+    assert told.far < 1e-4 and told.mask == "batch[1]"
+
+
 class Counted(Classes):
     def training_step(self, batch, batch_idx):
         x, lengths, y = batch

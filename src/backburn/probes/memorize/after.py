@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import contextlib
-import re
 from typing import Any
 
-from .lossfacts import BINARY, BY_CLASS
+from .metrics import alike, has, logged, metrics, number, shares
 from .passes import Pass
 from .session import Session, Untold
 from .snapshot import Snapshot
 
-_METRIC = re.compile(r"(?:^|[_/ -])(acc|accuracy|f1|auroc|auc|iou|dice|precision|recall|top[_-]?1)(?:$|[_/ -])", re.I)
 _ELEMENTS = 200_000_000  # of a model whose copy is not worth the memory
 
 
@@ -19,9 +17,11 @@ def look(session: Session) -> dict[str, Any]:
     """Plain data, as `backburn.memorization.afterwards.After` says."""
     told: dict[str, Any] = {}
     for name, take in (
-        ("metrics", _metrics),
-        ("logged", _logged),
+        ("metrics", metrics),
+        ("logged", logged),
+        ("right", shares),
         ("validated", _validated),
+        ("alike", alike),
         ("checkpoint", _checkpoint),
         ("accumulation", _accumulation),
     ):
@@ -34,105 +34,31 @@ def look(session: Session) -> dict[str, Any]:
     return told
 
 
-# Metrics
+# Validation
 
 
-def _metrics(session: Session) -> list[dict[str, Any]]:
-    """What training_step and validation_step log of themselves, where their own predictions are all right."""
-    found = []
-    for hook in ("training_step", "validation_step"):
-        if not _has(session.module, hook):
-            continue
-        done = session.run() if hook == "training_step" else session.evaluate(hook)
-        right = _right(done)
-        if right is None:
-            continue
-        for name, value in done.logged.items():
-            kind = _METRIC.search(name)
-            plain = bool(kind and kind[1].lower() in ("acc", "accuracy"))
-            if kind and (plain or not right["soft"]) and (number := _number(value)) is not None:
-                found.append(
-                    {
-                        "hook": hook,
-                        "name": name,
-                        "value": number,
-                        "plain": plain,
-                        "right": right["right"],
-                        "by_class": right["by_class"],
-                    }
-                )
-    if not found:
-        raise Untold("no step logs a metric that says how many predictions are right")
-    return found
-
-
-def _has(module: Any, hook: str) -> bool:
-    base = next(one for one in type(module).__mro__ if one.__name__ == "LightningModule")
-    return getattr(type(module), hook, None) is not getattr(base, hook, None)
-
-
-def _logged(session: Session) -> dict[str, float]:
-    """`validation_step/val_acc` -> value, of each metric that counts what is right, on the memorized batch."""
-    found: dict[str, float] = {}
-    for hook in ("training_step", "validation_step"):
-        if _has(session.module, hook):
-            done = session.run() if hook == "training_step" else session.evaluate(hook)
-            if done.swapped:
-                continue
-            numbers = {name: _number(value) for name, value in done.logged.items() if _METRIC.search(name)}
-            found |= {f"{hook}/{name}": value for name, value in numbers.items() if value is not None}
-    return found
-
-
-def _validated(session: Session) -> list[float]:
-    """The loss of validation_step on this batch, and that of training_step in eval mode."""
-    if not _has(session.module, "validation_step"):
+def _validated(session: Session) -> dict[str, Any]:
+    """The loss of validation_step on this batch, that of training_step in eval mode, and whether they give the model
+    the same tensors.
+    """
+    if not has(session.module, "validation_step"):
         raise Untold("there is no validation_step")
     done, trained = session.evaluate("validation_step"), session.run(evaluation=True)
     if done.swapped:
         raise Untold("it is validated with other weights")
-    losses = [_number(value) for name, value in done.logged.items() if "loss" in name.lower()]
+    losses = [number(value) for name, value in done.logged.items() if "loss" in name.lower()]
     losses = [done.value] if done.value is not None else losses
     if len(losses) != 1 or losses[0] is None or trained.value is None:
         raise Untold("validation_step tells no loss, or several")
-    return [losses[0], trained.value]
+    return {"losses": [losses[0], trained.value], "alike": _is_fed_alike(done, trained)}
 
 
-def _right(done: Pass) -> dict[str, float] | None:
-    """The share of right predictions, over samples and as the mean over classes, by the one cross entropy of class
-    numbers, or of yes and no, that was called; None for others.
-    """
-    calls = [one for one in done.calls if one.name in (*BY_CLASS, *BINARY) and one.given]
-    if len(calls) != 1:
-        return None
-    scores, target = calls[0].given["input"], calls[0].given["target"]
-    if calls[0].name in BINARY:
-        return _right_of_two(calls[0].name, scores, target)
-    if target.is_floating_point():
-        return None
-    counted = target != calls[0].given["ignore_index"]
-    hits, classes = (scores.argmax(dim=1 if scores.dim() > 1 else 0) == target)[counted].float(), target[counted]
-    if not hits.numel():
-        return None
-    shares = [float(hits[classes == one].mean()) for one in classes.unique()]
-    return {"right": float(hits.mean()), "by_class": sum(shares) / len(shares), "soft": 0.0}
+def _is_fed_alike(one: Pass, other: Pass) -> bool:
+    """Whether all that the one gives modules of the model, the other gives one, too."""
+    import torch
 
-
-def _right_of_two(name: str, scores: Any, target: Any) -> dict[str, float] | None:
-    if scores.shape != target.shape or not bool(((target == 0) | (target == 1)).all()):
-        return None
-    wanted = target > 0.5
-    hits = ((scores > (0.0 if name.endswith("logits") else 0.5)) == wanted).float()
-    shares = [float(hits[wanted == one].mean()) for one in wanted.unique()]
-    exact = float(hits.reshape(len(hits), -1).amin(dim=1).mean())  # all labels of a sample
-    # Of yes and no, other metrics than the accuracy are often taken of the probabilities themselves (a soft Dice).
-    return {"right": float(hits.mean()), "by_class": min(exact, sum(shares) / len(shares)), "soft": 1.0}
-
-
-def _number(value: Any) -> float | None:
-    if hasattr(value, "numel"):
-        return float(value) if value.numel() == 1 else None
-    return float(value) if isinstance(value, (int, float)) else None
+    given = [each for _, each in other.inputs]
+    return bool(one.inputs) and all(any(torch.equal(each, mine) for mine in given) for _, each in one.inputs)
 
 
 # Checkpoint

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from ..batches import leaves
+from . import places
 from .alignment import CHUNK, CLASSES, COLUMNS, SECONDS, WIDE, aligned, paired
 from .datasets import collated, loader_of, recollected
 from .roles import INPUT, TARGET, roles
@@ -38,6 +39,7 @@ def look(session: Session) -> dict[str, Any]:
     told: dict[str, Any] = {"rows": rows, "asked": session.asked, "stream": _is_stream(session)}
     told["leaves"] = [_leaf(path, one, rows, known.get(path, set())) for path, one in tensors.items()]
     told["leaks"] = _leaks(session, tensors, known, rows)
+    told["copies"] = _copies(tensors)
     told["parts"] = _parts([(session.asked or rows, tensors)], known)
     loader = loader_of(session)
     if loader is not None:
@@ -48,6 +50,13 @@ def look(session: Session) -> dict[str, Any]:
             told["leaks"] = [one for one in told["leaks"] if (one["path"], one["target"]) not in asked] + more
             told |= again
     return told
+
+
+def _copies(tensors: dict[str, Any]) -> list[str]:
+    """Parts of real numbers, more than one for a sample, that are equal: the views of a pair, say."""
+    wide = {path: one for path, one in tensors.items() if one.is_floating_point() and one.dim() > 1}
+    wide = {path: one for path, one in list(wide.items())[:_REVIEWED] if bool((one != one.reshape(-1)[0]).any())}
+    return [f"{a}={b}" for a, b in itertools.combinations(wide, 2) if _equal(wide[a], wide[b])]
 
 
 def _roles(session: Session) -> dict[str, set[str]]:
@@ -297,7 +306,7 @@ def _over_all(
                 break
     except Exception:  # a hook that counts, or that is given the training's own batches only
         return told
-    return told | {"parts": _parts(moved, known)}
+    return told | {"parts": _parts(moved, known), "places": places.told(moved, known)}
 
 
 def _by_row(raw: Sequence[tuple[int, dict[str, Any]]]) -> dict[str, list[Any]]:
@@ -341,6 +350,7 @@ def _compared(one: dict[str, Any], other: dict[str, Any], known: dict[str, set[s
                 likeness, recognised = _likeness(a.reshape(rows, -1), b.reshape(rows, -1))
                 told["likeness"] = min(told["likeness"], likeness)
                 told["recognised"] = min(told["recognised"], recognised)
+                told["smooth"] = told.get("smooth", True) and places.is_smooth(a) and places.is_smooth(b)
             else:
                 told["reshaped"] = True  # ids that are other ids: no likeness to speak of
     return told

@@ -42,8 +42,14 @@ def look(session: Session) -> dict[str, Any]:
         ways += [one for one, _ in node.next_functions]
     if any(name.startswith("CheckpointFunction") for name in counts):
         raise Untold("checkpoints (use_reentrant=True) hide what they compute")
-    kinds = {
+    kinds = {"ties": _ties(session.module)} | {
         kind: sum(count for name, count in counts.items() if name.startswith(beginnings))
         for kind, beginnings in _KINDS.items()
     }
     return {"kinds": {kind: count for kind, count in kinds.items() if count}}
+
+
+def _ties(module: Any) -> int:
+    """Names beyond the first of parameters that have several."""
+    every = [id(one) for _, one in module.named_parameters(remove_duplicate=False)]
+    return len(every) - len(set(every))

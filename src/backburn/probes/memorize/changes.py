@@ -107,6 +107,8 @@ class Changes:
 
         order = torch.randperm(one.numel(), generator=self.generator)
         mixed = one.reshape(-1)[order.to(one.device)].reshape(one.shape).clone()
+        if mixed.equal(one):  # four labels are in one of 24 orders, a single True nearly always
+            mixed = one.reshape(-1).roll(1).reshape(one.shape)
         return mixed + spread(one.float()) * self.noise(one) if noisy(one) else mixed
 
     def noise(self, one: Any) -> Any:

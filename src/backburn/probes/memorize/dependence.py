@@ -8,15 +8,17 @@ from typing import Any
 from . import frames
 from .changes import Changes, Output, noisy, outputs, spread, varies
 from .exchange import Exchange
+from .order import order
 from .parameters import leaves_of
 from .parts import followed, reordered
 from .roles import TARGET
 from .passes import Pass
 from .session import Session, Untold
-from .tokens import future, order, padding, sees
+from .tokens import future, padding, sees
 
 _MOVED = 1e-5  # of an output's spread: float32 keeps 1e-7, a sum over 1000 terms of it 1e-6
 _LEAK = 1e-4  # of an output's spread, as in the check
+_SAMPLES = 8  # of which it means something that one is in the rows of most others: a mixup has it in one
 _INPUTS = 6  # that are changed one by one
 
 
@@ -62,8 +64,9 @@ def leak(changes: Changes) -> dict[str, Any]:
     if size < 2:
         raise Untold("there is one sample in the batch")
     done = changes.run(changed)
-    mixes = _mixed(changes, done, size)
-    mixed = mixes and not _plain(changes)  # a mixup: look at what the model itself does
+    share = _mixed(changes, done, size)
+    mixed = share > 0 and not _plain(changes)  # a mixup: look at what the model itself does
+    both = mixed and not _alone(changes)
     found = [] if mixed else [(one, far) for one, far in _moved(changes, done, size) if not far <= _LEAK]
     supervised = [one for one, _ in found if one.call is not None and _is_target(changes, one)]
     if not found:
@@ -72,7 +75,8 @@ def leak(changes: Changes) -> dict[str, Any]:
         raise Untold("no output has one row per sample")
     one, far = next((pair for pair in found if pair[0] in supervised), max(found, key=lambda pair: pair[1]))
     sure = bool(supervised) and certain and not _by_batch(changes)
-    return {"output": one.name, "far": far, "supervised": sure, "mixes": mixes, "where": one.where}
+    told = {"mixes": share > 0, "both": both, "share": share if size >= _SAMPLES else 0.0}
+    return {"output": one.name, "far": far, "supervised": sure, "where": one.where, **told}
 
 
 def _exchanged(changes: Changes) -> dict[str, Any]:
@@ -115,12 +119,16 @@ def _is_packed(one: Output, size: int) -> bool:
     return one.call is None and size not in one.value.shape[:2]
 
 
-def _mixed(changes: Changes, done: Pass, size: int) -> bool:
-    """Whether the first thing that a module is given, of what moved, has other samples in it already."""
-    for (_, one), (_, other) in zip(changes.first.inputs, done.inputs):
-        if one.shape == other.shape and not one.equal(other):
-            return not _others(size, (one != other).float()) <= 0
-    return False
+def _mixed(changes: Changes, done: Pass, size: int) -> float:
+    """The share of others that have something of the first sample in the first thing that moved of what a layer is
+    given; a module without parameters may be what mixes them (CutMix).
+    """
+    layers = {name for name, one in changes.session.module.named_modules() if any(True for _ in one.parameters())}
+    for (name, one), (_, other) in zip(changes.first.inputs, done.inputs):
+        if name in layers and one.shape == other.shape and not one.equal(other):
+            ways = [rows[1:].reshape(size - 1, -1).any(dim=1) for rows in _rows(one != other, size)]
+            return min((float(way.float().mean()) for way in ways), default=0.0)
+    return 0.0
 
 
 def _behind(changes: Changes, size: int) -> Pass:
@@ -233,6 +241,27 @@ def _plain(changes: Changes) -> bool:
     return bool(wanted) and all(
         any(hasattr(one, "equal") and _same_values(one, part) for part in changes.tensors.values()) for one in wanted
     )
+
+
+def _alone(changes: Changes) -> bool:
+    """Whether a call holds outputs against a part of the batch as it came, and no other call holds the same outputs
+    against more of it.
+    """
+    calls = [one.call.given for one in changes.base if one.call is not None]
+    for given in calls:
+        wanted, others = _classes(given.get("target")), [one for one in calls if one is not given]
+        if any(hasattr(wanted, "detach") and _same_values(wanted, part) for part in changes.tensors.values()):
+            if not any(one.get("input") is given["input"] for one in others):
+                return True
+    return False
+
+
+def _classes(wanted: Any) -> Any:
+    """Targets; those that are one-hot, as the numbers of their classes."""
+    if not hasattr(wanted, "detach") or wanted.dim() < 2 or not wanted.is_floating_point():
+        return wanted
+    hard = bool(((wanted == 0) | (wanted == 1)).all()) and bool((wanted.sum(dim=1) == 1).all())
+    return wanted.argmax(dim=1) if hard else wanted
 
 
 def _same_values(one: Any, part: Any) -> bool:

@@ -41,7 +41,9 @@ def look(session: Session) -> dict[str, Any]:
         follows = not tries or _follows(session, base, index, one.graded)
         used[one.kind] += follows
         drawn[one.kind] += follows or one.graded
-    return told | {"used": dict(+used), "drawn": dict(+drawn), "loose": sorted(loose)}
+    many = {one.kind for one in seen.draws if not one.alone}
+    single = sorted({one.kind for one in seen.draws} - many)
+    return told | {"used": dict(+used), "drawn": dict(+drawn), "loose": sorted(loose), "single": single}
 
 
 def _loose(session: Session, seen: Drawing) -> set[str]:

@@ -122,7 +122,8 @@ def _listed(callbacks: Any) -> list[Any]:
 
 
 def _innermost(error: BaseException) -> str:
-    stack = traceback.extract_tb(error.__traceback__)
+    """The file that raised; a function of torch's that is called by way of a mode of ours is not ours."""
+    stack = [one for one in traceback.extract_tb(error.__traceback__) if one.name != "__torch_function__"]
     return stack[-1].filename if stack else ""
 
 

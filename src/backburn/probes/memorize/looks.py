@@ -16,12 +16,15 @@ from . import (
     dependence,
     draws,
     lossfacts,
+    metrics,
     modes,
     pairing,
     parameters,
+    pulls,
     purity,
     standing,
     units,
+    untrained,
 )
 from .session import Session, Untold
 
@@ -30,10 +33,12 @@ FIRST: dict[str, Any] = {
     "batch": batch,
     "loss_calls": lossfacts,
     "ctc": ctc,
+    "pulls": pulls,
     "parameters": parameters,
     "census": census,
     "modes": modes,
     "units": units,
+    "metrics_first": metrics,
 }  # before the first step
 MOVED: dict[str, Any] = {
     "standing_moved": standing,
@@ -42,6 +47,8 @@ MOVED: dict[str, Any] = {
     "forward": purity,
     "draws": draws,
     "dependence": dependence,
+    "metrics_moved": metrics,
+    "untrained": untrained,
 }  # after the first few steps: a head that starts at zero shows nothing before
 LAST: dict[str, Any] = {"standing_last": standing, "after": after}  # once it has memorized, or cannot
 

@@ -7,7 +7,8 @@ from collections.abc import Iterator
 from typing import Any
 
 from ..floor import Call, Relation
-from . import frames, lossgraph, lossparts
+from . import classes, frames, lossgraph, lossparts
+from .parameters import unreached
 from .passes import Pass
 from .roles import TARGET, roles
 from .session import Session, Untold
@@ -95,8 +96,10 @@ def _call(session: Session, call: Call) -> dict[str, Any]:
     if put is None:
         return told
     told |= {"made_by": lossgraph.source(put), "trains": put.requires_grad, "reduction": given.get("reduction", "")}
+    told["options"] = _options(given)
     told |= {"input": list(put.shape), "target": list(wanted.shape), "taken": _in_batch(session, call, wanted)}
     told |= _counted(call, derivative)
+    told |= {"weights": classes.weights(call), "unreached": unreached(session, call.edge.node) if call.edge else 0}
     put, wanted = put.detach().float(), wanted.detach()
     told |= {"low": float(put.min()), "high": float(put.max()), "zeros": float((put == 0).float().mean())}
     told |= {"chance": _chance(call), "whole": bool((wanted == wanted.round()).all()) if wanted.numel() else False}
@@ -107,6 +110,17 @@ def _call(session: Session, call: Call) -> dict[str, Any]:
         told |= _shift(session, call, wanted)
         told |= _by_token(session, _seen(call, wanted), told.get("shift") == 1)
     return told
+
+
+def _options(given: Any) -> list[str]:
+    """What a call was given beside outputs and targets that makes another loss of it."""
+    usual = {"reduction": "mean", "ignore_index": -100, "size_average": None, "reduce": None}
+    words = {name: value for name, value in given.items() if name not in ("input", "target")}
+    return sorted(
+        name
+        for name, value in words.items()
+        if hasattr(value, "detach") or (value != usual[name] if name in usual else value not in (None, 0, 1, False))
+    )
 
 
 def _mark_fed(session: Session, calls: list[dict[str, Any]]) -> None:
@@ -261,9 +275,7 @@ def _of_classes(call: Call, put: Any, wanted: Any) -> dict[str, Any]:
         "normalised": bool((rows.logsumexp(dim=-1).abs() <= 0.02).all()),
     }
     if wanted.is_floating_point():
-        if call.name == "cross_entropy" and wanted.dim() > 2:
-            last, own = wanted.float().sum(dim=-1), wanted.float().sum(dim=1)
-            told["other_axis"] = bool(((last - 1).abs() <= _SUM).all() and not ((own - 1).abs() <= _SUM).all())
+        told["other_axis"] = classes.on_other_axis(call, wanted)
         if call.name == "cross_entropy":
             told["most_in_row"] = float(wanted.float().movedim(axis, -1).sum(dim=-1).max())
         return told

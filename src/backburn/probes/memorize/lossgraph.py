@@ -49,6 +49,7 @@ _THROUGH = _LINEAR | frozenset(
 _SQUASHES = frozenset("Relu Sigmoid Softmax Tanh Exp LogSoftmax".split())
 _SAME = {("Softmax", "Log"), ("Sigmoid", "Log"), ("Sigmoid", "BinaryCrossEntropy")}  # as a loss of logits has it
 _SAME |= {("LogSoftmax", after) for after in ("", "NllLoss", "NllLoss2D", "KlDiv", "CtcLoss", "CudnnCtcLoss")}
+_FEW = 24  # nodes that a learned factor is made of, at most
 _LIMIT = 2000  # nodes on the way; a loss that adds up more of them is not looked through
 _STEADY = 1e-3  # relative: factors that differ more are not one factor
 
@@ -100,6 +101,7 @@ def ends(losses: Sequence[Any]) -> list[str]:
     critic that ends in one; `LogSoftmax*` where a loss of logits has it as well, however it is written.
     """
     after: dict[Any, set[str]] = {}
+    products: list[Any] = []
     ways: list[tuple[Any, str, str]] = [(one.grad_fn, "", "") for one in losses]
     known: set[tuple[Any, str, str]] = set()
     while ways and len(known) < _LIMIT:
@@ -107,17 +109,35 @@ def ends(losses: Sequence[Any]) -> list[str]:
         if node is None or hasattr(node, "variable") or (node, first, second) in known:
             continue
         known.add((node, first, second))
-        name, behind = kind(node), [one for one, _ in node.next_functions if one is not None]
+        edges = [one for one in node.next_functions if one[0] is not None]
+        name, behind = kind(node), [one for one, _ in _weighed(node, edges) or edges]
         if name in _LAYER and not (name == "Mul" and len(set(behind)) == 1):
             after.setdefault(node, set()).add(first + "*" * ((first, second) in _SAME))
+            products += behind if name == "Mul" else []
         elif name in _THROUGH or (name in ("Mul", "Div") and len(behind) == 1):
             ways += [(one, first, second) for one in behind]
         else:
             ways += [(one, name, first) for one in behind]
+    for layer in _layers_behind(products) & after.keys():
+        after[layer].add("Mul")  # a focal loss: the product is no layer of the model's, and this one goes into it, too
     squashes = _SQUASHES if len(after) == 1 else _SQUASHES - {"Exp"}  # a deviation's logarithm is one output of two
     return sorted(
         {name for (name, *others) in map(sorted, after.values()) if not others and name.strip("*") in squashes}
     )
+
+
+def _layers_behind(nodes: list[Any]) -> set[Any]:
+    """The first layers on the ways back from these nodes, products left out."""
+    ways, known, found = list(nodes), set(nodes), set()
+    while ways and len(known) < _LIMIT:
+        node = ways.pop()
+        if kind(node) in _LAYER - {"Mul"}:
+            found.add(node)
+            continue
+        behind = {one for one, _ in node.next_functions if one is not None} - known
+        known |= behind
+        ways += behind
+    return found
 
 
 def terms(loss: Any) -> list[dict[str, Any]]:
@@ -138,6 +158,24 @@ def terms(loss: Any) -> list[dict[str, Any]]:
     return [_term(node, weight) for (node, _), weight in zip(edges, found)]
 
 
+def reached(loss: Any) -> Iterator[tuple[str, list[Any]]]:
+    """The kind of each term of a loss, and the parameters that it depends on."""
+    for node, _ in _frontier(loss):
+        yield _meaning(node)[0], list(_leaves(node))
+
+
+def _leaves(node: Any) -> Iterator[Any]:
+    ways, known = [node], set()
+    while ways:
+        node = ways.pop()
+        if node is None or node in known:
+            continue
+        known.add(node)
+        if hasattr(node, "variable"):
+            yield node.variable
+        ways += [one for one, _ in node.next_functions]
+
+
 def _frontier(loss: Any) -> Iterator[Edge]:
     ways: list[Edge] = [(loss.grad_fn, loss.output_nr)]
     known: set[Any] = set()
@@ -147,10 +185,36 @@ def _frontier(loss: Any) -> Iterator[Edge]:
             continue
         known.add((node, index))
         behind = [one for one in node.next_functions if one[0] is not None]
-        if hasattr(node, "variable") or not behind or not _is_linear(node, behind):
+        weighed = _weighed(node, behind)
+        if weighed:
+            ways += weighed
+        elif hasattr(node, "variable") or not behind or not _is_linear(node, behind):
             yield node, index
         else:
             ways += behind
+
+
+def _weighed(node: Any, behind: Sequence[Edge]) -> list[Edge]:
+    """What is multiplied with a number that is learned, or divided by it: `exp(-s) * loss`, as of several tasks."""
+    if kind(node) not in ("Mul", "Div") or len(behind) != 2:
+        return []
+    learned = [_is_number(one) for one, _ in behind]
+    if sum(learned) != 1 or (kind(node) == "Div" and learned[0]):
+        return []
+    return [one for one, number in zip(behind, learned) if not number]
+
+
+def _is_number(node: Any) -> bool:
+    """Whether it is one number that is made of parameters alone."""
+    if math.prod(_shape(node, 0) or (1,)) != 1:
+        return False
+    ways, seen = [node], 0
+    while ways and seen < _FEW:
+        one, seen = ways.pop(), seen + 1
+        if kind(one) in _LAYER - {"Mul"} or kind(one) in _KINDS:
+            return False
+        ways += [other for other, _ in one.next_functions if other is not None]
+    return not ways
 
 
 def _is_linear(node: Any, behind: list[Edge]) -> bool:
@@ -241,6 +305,8 @@ def spread(loss: Any) -> str:
             continue
         while behind := [one for one, _ in node.next_functions if one is not None]:
             node = behind[0]
+            if kind(node) in ("Index", "MaskedSelect", "Mul") and len(behind) == 1:  # a mask
+                continue
             if kind(node) not in ("Sub", "Rsub", "Add"):
                 break
             if found := _outer(node):
@@ -254,8 +320,11 @@ def _outer(node: Any) -> str:
     if len(sides) != 1:
         return ""
     after, before = _shape(node, 0), _shape(*sides[0])
-    rows = max(before, default=0)
-    if len(after) == 2 and after == (rows, rows) and rows > 1 and before in ((rows,), (rows, 1), (1, rows)):
+    if not before or len(after) < 2 or len(before) > len(after):
+        return ""
+    grew = [old != new for old, new in zip((1,) * (len(after) - len(before)) + before, after)]
+    # The rows once more, beside themselves: n outputs against n targets, of one number or of many.
+    if after[0] == after[1] > 1 and sorted(grew[:2]) == [False, True] and not any(grew[2:]):
         return f"{before} against the targets gave {after}"
     return ""
 

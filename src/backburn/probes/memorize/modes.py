@@ -15,15 +15,16 @@ _MOSTLY = 0.5  # of a part's weights are trainable: it is trained, not a frozen 
 
 def look(session: Session) -> dict[str, Any]:
     """Names of layers, as `backburn.memorization.modes.Modes` says."""
-    with called(session.module) as modes:
+    with called(session.module) as modes, called(session.module, graded=False) as fixed:
         session.run()
-    if not modes:
+    if not modes and not fixed:
         raise Untold("nothing in it behaves differently in eval mode")
     shares = {name: share for name, share in modes.items() if share is not None}
     return {
         "count": len(modes),
         "asleep": [name for name, share in shares.items() if share >= _MOSTLY],
         "partly": [name for name, share in shares.items() if 0 < share < _MOSTLY],
+        "fixed": {name: share is not None for name, share in fixed.items() if name not in modes},
         "awake": awake(session),
         "step": frames.of(type(session.module).training_step),
         "validation": frames.of(type(session.module).validation_step),

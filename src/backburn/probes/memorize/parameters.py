@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import math
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 from . import frames
@@ -47,8 +47,10 @@ def look(session: Session) -> dict[str, Any]:
         ],
         "foreign": [shape(one) for key, one in optimized.items() if key not in own],
         "shares": {key: sum(trainable[name].numel() for name in names) / total for key, names in sets.items()},
+        "still": 1 - total / max(1, sum(one.numel() for one in named.values())),
         "twins": twins,
         "flat": list(_flat(module, losses)),
+        **_sizes(module),
         "step": frames.of(type(module).training_step),
         "optimizer": frames.of(type(module).configure_optimizers),
     }
@@ -56,7 +58,20 @@ def look(session: Session) -> dict[str, Any]:
 
 def leaves_of(losses: Iterable[Any]) -> Iterator[Any]:
     """The trainable tensors that losses depend on, read from autograd's graph."""
-    ways, known = [one.grad_fn for one in losses], set()
+    return _leaves_behind([one.grad_fn for one in losses])
+
+
+def unreached(session: Session, node: Any) -> int:
+    """Parameters that the loss gives a gradient, and this node of its graph does not: another of its terms does.
+    Experts are not counted: each batch is routed to others.
+    """
+    own = {id(one) for one in _leaves_behind([node])}
+    named = {id(one) for name, one in session.module.named_parameters() if "expert" not in name.lower()}
+    return sum(id(one) in named and id(one) not in own for one in leaves_of(session.first.losses))
+
+
+def _leaves_behind(nodes: Sequence[Any]) -> Iterator[Any]:
+    ways, known = list(nodes), set()
     while ways:
         node = ways.pop()
         if node is None or node in known:
@@ -98,13 +113,7 @@ def _flat(module: Any, losses: list[Any]) -> Iterator[str]:
     """
     import torch
 
-    found = {name: one for name, one in module.named_parameters() if one.requires_grad and one.dim() > 1}
-    kinds = {
-        f"{at}.{own}": type(one).__name__
-        for at, one in module.named_modules()
-        for own, _ in one.named_parameters(recurse=False)
-    }
-    named = {name: one for name, one in found.items() if not re.search("Norm|Embedding", kinds.get(name, ""))}
+    named = _matrices(module)
     if len(named) < 2 or not all(one.numel() > 1 and bool((one == one.reshape(-1)[0]).all()) for one in named.values()):
         return
     with contextlib.suppress(RuntimeError):  # a graph that is freed
@@ -112,6 +121,30 @@ def _flat(module: Any, losses: list[Any]) -> Iterator[str]:
         gradients = torch.autograd.grad(total, list(named.values()), retain_graph=True, allow_unused=True)
         if any(grad is not None and len(grad) > 1 and bool((grad == grad[:1]).all()) for grad in gradients):
             yield from named
+
+
+def _matrices(module: Any) -> dict[str, Any]:
+    """Trainable matrices of layers by name; tables of embeddings and normalisations are none."""
+    found = {name: one for name, one in module.named_parameters() if one.requires_grad and one.dim() > 1}
+    kinds = {
+        f"{at}.{own}": type(one).__name__
+        for at, one in module.named_modules()
+        for own, _ in one.named_parameters(recurse=False)
+    }
+    return {name: one for name, one in found.items() if not re.search("Norm|Embedding", kinds.get(name, ""))}
+
+
+def _sizes(module: Any) -> dict[str, Any]:
+    """What a layer makes of inputs of size 1, as the geometric mean over matrices (0.6 as torch draws them, 1 to 1.4 by
+    Glorot and He, whatever the width), and how many matrices are 0 throughout.
+    """
+    with contextlib.suppress(RuntimeError):  # parameters that are not made yet (lazy ones)
+        ones = [one.detach().float() for one in _matrices(module).values() if one.numel()]
+        gains = [float(one.square().mean()) * (one.numel() / len(one)) for one in ones]
+        there = [gain for gain in gains if 0 < gain < math.inf]
+        mean = math.exp(sum(map(math.log, there)) / len(there) / 2) if there else 0.0
+        return {"gain": mean, "matrices": len(gains), "zeroed": sum(gain == 0 for gain in gains)}
+    return {}
 
 
 def _frozen_parts(module: Any) -> Iterator[str]:
@@ -169,16 +202,26 @@ def _twins(named: dict[str, Any], graph: Iterable[int]) -> Iterator[str]:
     """
     reached = set(graph)
     trained = {name: one for name, one in named.items() if one.requires_grad and id(one) in reached}
+    found: dict[tuple[str, str], list[str]] = {}
+    varied: set[tuple[str, str]] = set()
     for name, one in named.items():
         if not one.requires_grad or id(one) not in reached:
-            others = (two for other, two in trained.items() if two.shape == one.shape and _alike(name, other))
-            if any(bool((one.detach() == two.detach().to(one.device)).all()) for two in others):
-                yield name
+            for other, two in trained.items():
+                parts = _apart(name, other) if two.shape == one.shape else None
+                if parts and bool((one.detach() == two.detach().to(one.device)).all()):
+                    found.setdefault(parts, []).append(name)
+                    varied |= {parts} if bool((one != one.reshape(-1)[:1]).any()) else set()
+    # The weights of any two normalisations are 1 when they begin: what says nothing else is no copy.
+    copies = {name for parts, names in found.items() if parts in varied for name in names}
+    yield from (name for name in named if name in copies)
 
 
-def _alike(name: str, other: str) -> bool:
+def _apart(name: str, other: str) -> tuple[str, str] | None:
+    """The parts of the model that two parameters of one name are of (`target`, `online`); None of other names."""
     one, two = name.split("."), other.split(".")
-    differing = [(a, b) for a, b in zip(one, two) if a != b]
+    differing = [at for at, (a, b) in enumerate(zip(one, two)) if a != b]
     if len(one) == len(two):
-        return len(differing) == 1 and not differing[0][0].isdigit()
-    return len(two) > 1 and one[-len(two) + 1 :] == two[1:]
+        alike = len(differing) == 1 and not one[differing[0]].isdigit()
+        return (".".join(one[: differing[0] + 1]), ".".join(two[: differing[0] + 1])) if alike else None
+    behind = len(two) > 1 and one[-len(two) + 1 :] == two[1:]
+    return (".".join(one[: -len(two) + 1]), two[0]) if behind else None

@@ -43,9 +43,7 @@ def _another(changes: Changes, one: Any) -> Any:
         return None
     if bool((one == one.reshape(-1)[0]).all()):
         return ~one if one.dtype == torch.bool else None
-    changed = changes.mixed(one)
-    # A single True among many may have stayed where it was.
-    return one.reshape(-1).roll(1).reshape(one.shape) if changed.equal(one) else changed
+    return changes.mixed(one)
 
 
 def _farthest(changes: Changes, path: str, changed: Any) -> float:

@@ -168,9 +168,21 @@ def _random(session: Session) -> dict[str, Any]:
             break
         if _same(given, again) and not _same(out, differs, _MOVED):
             noisy.append(name)
+    noisy = [one for one in noisy if not _augments(session.module, one)]
     inner = [one for one in dict.fromkeys(noisy) if not any(more.startswith(f"{one}.") for more in noisy)]
     masked = [one for one in inner if any(f"{name}.".startswith(f"{one}.") for name in first.masked)]
     return {"dropped": list(dict.fromkeys(first.dropped))[:_MANY], "noisy": inner[:_MANY], "masked": masked[:_MANY]}
+
+
+def _augments(module: Any, name: str) -> bool:
+    """Whether it is a library's, and stands in no layer: what mixes or distorts inputs is random by its purpose."""
+    import sys
+
+    path = name.split(".")
+    above = [module.get_submodule(".".join(path[:count])) for count in range(1, len(path) + 1)]
+    home = type(above[-1]).__module__
+    own = home.startswith("torch.nn.") or frames.is_theirs(getattr(sys.modules.get(home), "__file__", None) or "")
+    return not own and not any(True for one in above for _ in one.parameters())
 
 
 def _same(ones: list[Any], others: list[Any], share: float = 0.0) -> bool:

@@ -56,7 +56,7 @@ class Standing:
         kept = {key: own for key, (_, own, *_) in session.began.tensors.items()}
         self.before: dict[str, Any] = {}
         left = _COPIED
-        for one in _all(session, everything=True):
+        for one in untrained(session, everything=True):
             own = kept.get(id(one.tensor))
             if id(one.tensor) not in kept and one.tensor.numel() <= left:
                 left -= one.tensor.numel()
@@ -68,7 +68,7 @@ class Standing:
         """Groups that moved, with the steps after which it was seen, and those that are what they were."""
         steps, left = self.session.replay.fetched, _COMPARED
         still: dict[str, None] = {}
-        for one in _all(self.session):
+        for one in untrained(self.session):
             own = self.before.get(one.name)
             if own is None or one.group in self.moved:
                 continue
@@ -77,7 +77,29 @@ class Standing:
             left -= own.numel()
             still[one.group] = None
         moved = dict(itertools.islice(self.moved.items(), _TOLD))
-        return {"steps": steps, "moved": moved, "still": [one for one in still if one not in self.moved][:_TOLD]}
+        still_now = [one for one in still if one not in self.moved][:_TOLD]
+        return {"steps": steps, "moved": moved, "still": still_now, "lags": self._lags()}
+
+    def _lags(self) -> dict[str, float]:
+        """Of each group that began as a copy of what is trained: how far it is from that now, as a share of the way
+        that this went.
+        """
+        followed: dict[Any, list[Any]] = {}
+        for name, one in self.session.module.named_parameters():
+            if one.requires_grad and name in self.before and one.numel() <= _WHOLE:
+                followed.setdefault(one.shape, []).append((one, self.before[name]))
+        far: dict[str, tuple[float, float]] = {}
+        for one in untrained(self.session):
+            own = self.before.get(one.name)
+            if own is None or not bool((own != own.reshape(-1)[:1]).any()):
+                continue  # of constants nobody knows whose copy they are
+            for other, began in followed.get(one.tensor.shape, ()):
+                if other is not one.tensor and began.equal(own):
+                    lag, way = far.get(one.group, (0.0, 0.0))
+                    lag += float((other.detach() - one.tensor.detach().to(other.device)).float().square().sum())
+                    far[one.group] = lag, way + float((other.detach().to(began.device) - began).float().square().sum())
+                    break
+        return {group: round((lag / way) ** 0.5, 3) for group, (lag, way) in far.items() if way > 0}
 
 
 def _differs(now: Any, own: Any, left: int) -> bool:
@@ -90,7 +112,7 @@ def _differs(now: Any, own: Any, left: int) -> bool:
     return not bool(now.to(own.device).equal(own))
 
 
-def _all(session: Session, everything: bool = False) -> Iterator[One]:
+def untrained(session: Session, everything: bool = False) -> Iterator[One]:
     """All floating-point tensors that are not trained, each once; `everything`: what is trained, too."""
     module, held = session.module, _Held(session)
     trained = {name for name, one in module.named_parameters() if held.trains(one)}

@@ -31,7 +31,8 @@ class Steps:
         self.gradients: dict[int, Any] = {}  # samples, as the last backward left them
         self.clear: set[int] = set()  # what was empty when a backward began since its optimizer's last step
         self.seen: dict[frozenset[int], Optimizer] = {}
-        self.backwards = self.count = 0
+        self.backwards = self.count = self.wiped = self.moved = 0
+        self.unused = self.inside = False  # gradients that no step has used; within a step, and its closure
         self.scale = 1.0
         self.failed = ""  # why nothing can be told
         self._undo: list[Callable[[], None]] = []
@@ -90,13 +91,21 @@ class Steps:
         held = {key: one.grad for key, one in self.parameters.items() if one.grad is not None}
         norms = dict(zip(held, _norms(held.values())))
         self.clear |= {key for key in self.parameters if norms.get(key, 0.0) == 0}
+        stands = self.moved == self._moves()  # SAM goes a step to the side by gradients that it wipes then
+        self.wiped += self.unused and stands and not self.inside and not any(norms.values())
 
     def _backward_ended(self) -> None:
         scaler = getattr(self.session.trainer.precision_plugin, "scaler", None)
         self.scale = float(scaler.get_scale()) if scaler is not None else 1.0
         self.gradients = {key: sample(one.grad) for key, one in self.parameters.items() if one.grad is not None}
+        self.unused, self.moved = bool(self.gradients), self._moves()
+
+    def _moves(self) -> int:
+        """What is another number as soon as anything was written into a parameter."""
+        return sum(one._version for one in self.parameters.values())
 
     def _step_begins(self, optimizer: Any) -> None:
+        self.inside = True
         held = _held(optimizer)
         # Not of an attack, or an inner loop, that optimizes something of its own.
         if any(id(one) in self.parameters for one in held):
@@ -105,6 +114,7 @@ class Steps:
             one.began = self.backwards
 
     def _step_ended(self, optimizer: Any) -> None:
+        self.inside = self.unused = False
         one = self.seen.get(frozenset(map(id, _held(optimizer))))
         if one is None or one.before is None:
             return
@@ -124,6 +134,8 @@ class Steps:
         return {
             "count": self.count,
             "backwards": self.backwards,
+            # Of several optimizers, one's backward leaves gradients for the other's zero_grad.
+            "wiped": self.wiped if len(self.session.optimizers) == 1 else 0,
             "optimizers": [one.record(schedules, one.last in given) for one in self.seen.values()],
             "schedules": schedules.record(self.session.planned) if schedules is not None else [],
             "idle": [self._idle(one) for one in self.session.trainer.optimizers if self._is_idle(one)],
@@ -160,7 +172,7 @@ class Optimizer:
         self.touched: Any = None  # that had a gradient in each step
         self.now: Any = None
         self.had_state = self.again = False
-        self.backwards = self.began = self.windows = self.lost = 0
+        self.backwards = self.began = self.windows = self.lost = self.reused = 0
         self.stale = [0] * len(held)
         self.ratios: list[float] = []
         self.along: list[float] = []
@@ -183,8 +195,9 @@ class Optimizer:
     def note_stale(self, clear: set[int]) -> None:
         """The step used gradients that no zero_grad preceded: what is not in `clear`."""
         self.windows += 1
-        for index, one in enumerate(self.held):
-            self.stale[index] += self.windows > 1 and id(one) not in clear and one.grad is not None
+        stale = [self.windows > 1 and id(one) not in clear and one.grad is not None for one in self.held]
+        self.stale = [count + now for count, now in zip(self.stale, stale)]
+        self.reused += 2 * sum(stale) > len(stale)
 
     def ended(self, optimizer: Any, gradients: dict[int, Any], scale: float) -> None:
         """After a step; `gradients` are samples as backward left them, `scale` times what they are. None are known of
@@ -238,6 +251,10 @@ class Optimizer:
             values = [float(group[key]) for group in groups if isinstance(group.get(key), (int, float))]
             if values:
                 self.options[key] = max(values)
+        for key, flat in (("decay of matrices", False), ("decay of others", True)):
+            groups_of = [one for one in groups if any((part.dim() < 2) == flat for part in one["params"])]
+            values = [float(one.get("weight_decay") or 0.0) for one in groups_of]
+            self.options |= {key: max(values)} if values else {}
         for key in ("maximize", "decoupled_weight_decay"):
             self.options[key] = float(any(bool(group.get(key)) for group in groups))
         betas = groups[0].get("betas")
@@ -265,6 +282,7 @@ class Optimizer:
             "windows": self.windows,
             "lost": self.lost,
             "stale": stale,
+            "reused": self.reused,
             "low": low,
             "lost_in_precision": lost,
             "options": self.options,

@@ -1,15 +1,16 @@
-"""Sequences: does what comes later reach what comes before, does padding reach anything, does the order matter."""
+"""Sequences: does what comes later reach what comes before, does padding reach anything."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from typing import Any
 
+from . import raster
 from .changes import Changes, Output, outputs, spread
 from .roles import TARGET
 from .session import Untold
 
-_SHORTEST = 4  # positions
+SHORTEST = 4  # positions
 _UNTAUGHT = 0.5  # of a target's positions may be left out (-100), and it is still the input, shifted
 _SEQUENCES = 3  # that are changed one by one
 _LONGER = 3  # positions of padding that are appended
@@ -51,7 +52,7 @@ def _shifted(changes: Changes) -> Iterator[tuple[str, Any, Output, int, Any]]:
 
 def _is_shifted(one: Any, target: Any, axis: int) -> Any:
     length = one.shape[axis]
-    if length < _SHORTEST:
+    if length < SHORTEST:
         return None
     later = one.narrow(axis, 1, length - 1)
     if target.numel() == later.numel() and _equal(target.reshape(later.shape), later):
@@ -88,12 +89,16 @@ def sees(changes: Changes) -> dict[str, int]:
     """By path of a sequence: the first position whose outputs move when inputs from one on do, counted from that one:
     1 where outputs follow what came before, 0 where also what is there, -1 where what comes later.
 
-    Only samples without padding tell: a row in which all is masked attends to everything.
+    Only samples without padding tell: a row in which all is masked attends to everything. Of images, pixels in the
+    order of reading are the sequence.
     """
     told: dict[str, int] = {}
     size = changes.session.asked or changes.session.size
     for path, one in changes.tensors.items():
-        lag = None if changes.late or len(told) == _SEQUENCES else _lag(changes, path, one, size)
+        late = changes.late or len(told) == _SEQUENCES
+        lag = (
+            None if late else _lag(changes, path, one, size) if one.dim() < 4 else raster.lag(changes, path, one, size)
+        )
         if lag is not None:
             told[path] = lag
     if not told:
@@ -108,7 +113,7 @@ def _lag(changes: Changes, path: str, one: Any, size: int) -> int | None:
     rows = one if first else one.transpose(0, 1)
     full = _unpadded(changes, rows)
     position = rows.shape[1] // 2
-    if rows.shape[1] < _SHORTEST or _binary(rows) or len(full) < 2:
+    if rows.shape[1] < SHORTEST or binary(rows) or len(full) < 2:
         return None
     changed = one.clone()
     changed_rows = changed if first else changed.transpose(0, 1)
@@ -133,7 +138,7 @@ def _unpadded(changes: Changes, rows: Any) -> Any:
 
     codes = rows if rows.dim() == 2 else (rows != 0).any(dim=2)
     whole = torch.ones(len(rows), dtype=torch.bool, device=rows.device)
-    for _, real in _masks(changes):
+    for _, real in masks(changes):
         if real.shape == codes.shape:
             whole &= real.all(dim=1).to(whole.device)
     for end, next_to_it in ((codes[:, 0], codes[:, 1]), (codes[:, -1], codes[:, -2])):
@@ -162,29 +167,30 @@ def _positions(output: Output, far: Any, size: int, length: int, first: bool) ->
 
 def padding(changes: Changes) -> dict[str, Any]:
     """How far outputs at real positions move when what stands in padded ones changes."""
-    for mask_path, real in _masks(changes):
+    for mask_path, real in masks(changes):
         x = {path: one for path, one in _long(changes, real.shape) if path != mask_path}
         changed = {path: _refilled(changes, path, real) for path in x}
         if changed:
             far = max(
                 _at_real(output, far, real)
                 for output, far in changes.moved(changes.run(changed))
-                if _held(changes, output)
+                if held(changes, output)
             )
             told = {"far": far, "mask": mask_path, "given": _reaches(changes, mask_path)}
             return {**told, "taught": _is_taught(changes, mask_path, real)}
     for path, one in changes.inputs.items():
-        value = _fills(one)
+        value = fills(one)
         if value is not None:
             return {"far": _longer(changes, path, value), "mask": path, "given": False, "value": value}
     raise Untold("no mask, no lengths and no padding were found in the batch")
 
 
-def _held(changes: Changes, output: Output) -> bool:
+def held(changes: Changes, output: Output) -> bool:
+    """Whether a target is held against it, or nothing is."""
     return any(output is one for one in changes.held)
 
 
-def _masks(changes: Changes) -> Iterator[tuple[str, Any]]:
+def masks(changes: Changes) -> Iterator[tuple[str, Any]]:
     """Path of a mask or of lengths, and what is real, as booleans: samples x positions."""
     import torch
 
@@ -222,11 +228,12 @@ def _long(changes: Changes, shape: Any) -> Iterator[tuple[str, Any]]:
     return (
         (path, one)
         for path, one in changes.inputs.items()
-        if one.dim() > 1 and one.shape[:2] == shape and not _binary(one)
+        if one.dim() > 1 and one.shape[:2] == shape and not binary(one)
     )
 
 
-def _binary(one: Any) -> bool:
+def binary(one: Any) -> bool:
+    """Whether it is a mask, by its numbers."""
     return bool(((one == 0) | (one == 1)).all())
 
 
@@ -237,12 +244,16 @@ def _refilled(changes: Changes, path: str, real: Any) -> Any:
 
 def _at_real(output: Output, far: Any, real: Any) -> float:
     """The furthest movement at real positions, whether positions are an axis or were flattened; else of everything."""
-    if far.shape[:2] == real.shape:
-        far = far[real]
-    elif far.dim() > 2 and (far.shape[0], far.shape[2]) == tuple(real.shape):
-        far = far.transpose(1, 2)[real]
-    elif far.shape[0] == real.numel():
-        far = far[real.reshape(-1)]
+    for there in (real, real[:, 1:] & real[:, :-1]):  # one position less: the last one, or the first, has no target
+        if far.shape[:2] == there.shape:
+            far = far[there]
+        elif far.dim() > 2 and (far.shape[0], far.shape[2]) == tuple(there.shape):
+            far = far.transpose(1, 2)[there]
+        elif far.shape[0] == there.numel():
+            far = far[there.reshape(-1)]
+        else:
+            continue
+        break
     return float(far.max()) if far.numel() else 0.0
 
 
@@ -258,7 +269,7 @@ def _is_taught(changes: Changes, mask: str, real: Any) -> bool | None:
     if not changed or changes.late:
         return None
     before, after = changes.first.losses, changes.run(changed).losses
-    return any(not _same(one.detach().float(), other.detach().float()) for one, other in zip(before, after))
+    return any(not same(one.detach().float(), other.detach().float()) for one, other in zip(before, after))
 
 
 def _reaches(changes: Changes, path: str) -> bool:
@@ -272,9 +283,9 @@ def _reaches(changes: Changes, path: str) -> bool:
     return False
 
 
-def _fills(one: Any) -> int | None:
+def fills(one: Any) -> int | None:
     """The number that ends rows of whole numbers, some longer than others, and stands nowhere else."""
-    if one.dim() != 2 or one.is_floating_point() or one.shape[1] < _SHORTEST or _binary(one):
+    if one.dim() != 2 or one.is_floating_point() or one.shape[1] < SHORTEST or binary(one):
         return None
     value = int(one[:, -1].mode().values)
     filled = one == value
@@ -296,7 +307,7 @@ def _longer(changes: Changes, path: str, value: int) -> float:
     moved = []
     for one, other in zip(changes.base, outputs(changes.run(changed))):
         after = _cut(other.value, one.value.shape, own.shape)
-        if _held(changes, one) and after is not None:
+        if held(changes, one) and after is not None:
             moved.append(_at_real(one, (one.value - after).abs() / spread(one.value), own != value))
     if not moved:
         raise Untold("more padding changed what is computed")
@@ -316,50 +327,6 @@ def _cut(after: Any, shape: Any, of: Any) -> Any:
     return None
 
 
-# Order
-
-
-def order(changes: Changes) -> dict[str, Any]:
-    """Whether a model with attention tells one order of its tokens from another."""
-    import torch
-
-    if not any("attention" in type(one).__name__.lower() for one in changes.session.module.modules()):
-        raise Untold("no attention was found in the model")
-    shape = next((one.shape for one in changes.inputs.values() if _is_tokens(one)), None)
-    if shape is None:
-        raise Untold("no tokens were found in the batch")
-    ranks, full = torch.arange(shape[1]), _full(changes, shape)
-    ranks[:full] = torch.randperm(full, generator=changes.generator)
-    changed = {path: one[:, ranks.to(one.device)] for path, one in changes.inputs.items() if one.shape[:2] == shape}
-    done = changes.run(changed)
-    return {"unmoved": all(_same(one, other) for one, other in _ordered(changes, done, shape, ranks))}
-
-
-def _full(changes: Changes, shape: Any) -> int:
-    """How many positions at the front are real in each sample; all of them where nothing says otherwise."""
-    marked = [real for _, real in _masks(changes) if real.shape == shape]
-    marked += [one != _fills(one) for one in changes.inputs.values() if one.shape == shape and _fills(one) is not None]
-    return min((int(one.all(dim=0).int().cumprod(dim=0).sum()) for one in marked), default=shape[1])
-
-
-def _is_tokens(one: Any) -> bool:
-    return one.dim() == 2 and not one.is_floating_point() and one.shape[1] >= _SHORTEST and not _binary(one)
-
-
-def _ordered(changes: Changes, done: Any, shape: Any, ranks: Any) -> Iterator[tuple[Any, Any]]:
-    """Each held output as it was (its positions in the new order, where it has any), and as it is now."""
-    others = outputs(done)
-    if [one.value.shape for one in others] != [one.value.shape for one in changes.base]:
-        raise Untold("another order changed what is computed")
-    for one, other in zip(changes.base, others):
-        if not _held(changes, one):
-            continue
-        before, after = one.value, other.value
-        if before.shape[0] == shape[0] * shape[1]:
-            before, after = (value.reshape(shape[0], shape[1], -1) for value in (before, after))
-        axis = next((axis for axis in range(1, before.dim()) if before.shape[axis] == shape[1]), None)
-        yield (before if axis is None else before.index_select(axis, ranks.to(before.device))), after
-
-
-def _same(before: Any, after: Any) -> bool:
+def same(before: Any, after: Any) -> bool:
+    """Whether an output stayed what it was."""
     return float((before - after).abs().max()) <= _UNMOVED * spread(before)
