@@ -77,6 +77,24 @@ def test_a_share_is_one_of_as_many_samples_as_a_validation_saw():
     assert not comparison.beyond(reference(**same, samples=(100,) * 3), tonight, ["final accuracy"], 0.01)
 
 
+def test_several_runs_are_held_by_their_mean():
+    nights = [FIRST | {"mean loss@8": 1.4}, FIRST | {"mean loss@8": 1.5}, {"steps": 9}]
+    assert comparison.moved(ONE, nights, comparison.octaves(ONE), 0.05) == ["mean loss@8"]
+    assert comparison.moved(ONE, [FIRST, FIRST], comparison.octaves(ONE), 0.05) == []
+    assert comparison.moved(ONE, [{}], comparison.octaves(ONE), 0.05) == []
+
+
+def test_of_a_reference_a_part_is_held_to_a_part():
+    assert list(comparison.prefix(ONE, 8).figures) == [
+        "loss@1", "loss@8", "rate@1", "norm@1", "mean loss@1", "mean loss@8",
+    ]  # fmt: skip
+    begun = msgspec.structs.replace(ONE, figures=ONE.figures | {"start": (1, 1, 1)})
+    assert list(comparison.resumed(begun, 1).figures) == [
+        "steps", "samples", "final accuracy", "final recall@10", "loss@8",
+    ]  # fmt: skip
+    assert comparison.step_of("mean loss@13") == 13
+
+
 @pytest.mark.parametrize(
     ("name", "value", "said"),
     [

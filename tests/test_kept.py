@@ -223,6 +223,15 @@ def test_after_a_month_it_is_trained_again(root):
     assert not another.parent.exists()
 
 
+@pytest.mark.parametrize(("days", "found"), [(6.4, True), (6.6, False)])
+def test_a_stage_of_a_shorter_term_is_trained_again_sooner(root, days, found):
+    own = memorize.Config(training=Training(name="net", command="python train.py"))
+    where = kept.place("memorize", own, "net", root, root, term=kept.Term(days=6.5))
+    (path,) = keep(where)
+    os.utime(path, (time.time() - days * 86400,) * 2)
+    assert (where.find()[0] is not None) is found
+
+
 @pytest.mark.parametrize(
     "content",
     [

@@ -85,3 +85,17 @@ def test_nothing_else_is(written, spoil, said):
     spoil(written)
     with pytest.raises(UserError, match=said.replace("[", r"\[")):
         received.report(written, ("memorize",))
+
+
+def test_lines_keep_their_indent_and_nothing_that_cannot_be_seen():
+    assert received.lines("-  a\u202e\x1b[2J  \n+\tb\n" + "c\n" * 9, 3, 20) == ("-  a  [2J", "+   b", "c")
+    assert received.lines("x" * 99, 3, 20) == ("x" * 20,) and received.lines("", 3, 20) == ()
+
+
+def test_a_file_of_another_name_has_a_limit_of_its_own(tmp_path):
+    (tmp_path / "blame.json").write_bytes(b"x" * 11)
+    received.expect_plain(tmp_path / "blame.json", 11)
+    with pytest.raises(UserError, match="blame.json is over 10 bytes"):
+        received.expect_plain(tmp_path / "blame.json", 10)
+    with pytest.raises(UserError, match="no other.json"):
+        received.expect_plain(tmp_path / "other.json")

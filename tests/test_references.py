@@ -92,7 +92,7 @@ REFUSED = {
     "a merge conflict": (lambda path: path.write_text("<<<<<<< HEAD\n" + path.read_text()), "not readable as JSON"),
     "a report": (lambda path: changed(path, kind="report"), "expected a file of kind 'reference', got 'report'"),
     "a list": (lambda path: path.write_text("[]"), "got 'list'"),
-    "a newer schema": (lambda path: changed(path, schema=2), "schema 2 is newer than the 1 this backburn reads"),
+    "a newer schema": (lambda path: changed(path, schema=3), "schema 3 is newer than the 2 this backburn reads"),
     "an unknown field": (lambda path: changed(path, tolerance=3), "unknown field `tolerance`"),
     "no machine": (lambda path: changed(path, machine=None), "Expected `object`"),
     "words for figures": (
@@ -225,3 +225,35 @@ def test_a_write_that_fails_leaves_the_reference_as_it_was(tmp_path, monkeypatch
     assert caught.value.filename == str(path)
     assert references.load(path) == SOUND
     assert os.listdir(path.parent) == [path.name]
+
+
+def test_what_only_some_stages_have_is_in_a_file_only_where_it_is(tmp_path):
+    path = lay(tmp_path)
+    assert not {"hashes", "envelope", "repeated", "apart", "origin", "epochs"} & {*json.loads(path.read_text())}
+    epoch = references.Epoch(commit="a", date="b", before={"torch": "1"}, after={}, moved={"final acc": (0.1, 0.2)})
+    one = other(
+        hashes={"loss@1": "00"}, envelope={"loss@1": 1e-7}, repeated=20, apart="x", origin={"a": 0.1}, epochs=(epoch,)
+    )
+    assert references.load(lay(tmp_path, one)) == one
+
+
+def test_an_older_reference_is_read(tmp_path):
+    path = lay(tmp_path)
+    changed(path, schema=1)
+    assert references.load(path).hashes == {}
+
+
+def test_a_large_reference_stays_under_200_kb(tmp_path):
+    """Two metrics and 4 curves of 5 seeds over a million steps, and as many roots as it may hold."""
+    parts = [
+        f"{name}@{step}" for step in range(1, 445) for name in ("loss", "gradients", "parameters", "buffers", "x") * 2
+    ]
+    figures = {
+        f"{name}@{step}": (1 / 3 + step,) * 2 for name in ("loss", "norm", "rate", "mean loss") for step in range(53)
+    }
+    one = other(hashes=dict.fromkeys(parts[:4000], "0" * 16), figures=figures)
+    assert lay(tmp_path, one).stat().st_size < 200_000
+
+
+def test_an_envelope_that_is_no_number_is_refused(tmp_path):
+    assert other(envelope={"loss@1": float("inf")}).not_finite == ("envelope of loss@1",)

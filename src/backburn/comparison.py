@@ -7,6 +7,8 @@ import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import NamedTuple
 
+import msgspec
+
 from . import references, tolerance
 from .references import Reference
 from .report import Level
@@ -60,9 +62,33 @@ def outcomes(one: Reference) -> list[tuple[float | int, ...]]:
     return [tuple(one.figures[name][run] for name in names) for run in range(len(one.seeds))]
 
 
+def prefix(one: Reference, steps: int) -> Reference:
+    """Of its figures those that a run of so many steps can have: at steps up to there, and nothing of the end."""
+    figures = {name: many for name, many in one.figures.items() if _is_of_a_step(name)}
+    return msgspec.structs.replace(
+        one, figures={name: many for name, many in figures.items() if step_of(name) <= steps}
+    )
+
+
+def resumed(one: Reference, start: int) -> Reference:
+    """As a training that went on from a checkpoint can be held against one that began elsewhere: what comes after
+    `start` steps, without means, which are over the steps of a process.
+    """
+    figures = {
+        name: many
+        for name, many in one.figures.items()
+        if name != "start" and not name.startswith(f"{MEAN}@") and (not _is_of_a_step(name) or step_of(name) > start)
+    }
+    return msgspec.structs.replace(one, figures=figures)
+
+
+def _is_of_a_step(name: str) -> bool:
+    return "@" in name and not name.startswith(FINAL)
+
+
 def octaves(one: Reference) -> list[str]:
     """The names of its mean losses, the first step's first."""
-    return sorted((name for name in one.figures if name.startswith(f"{MEAN}@")), key=_step)
+    return sorted((name for name in one.figures if name.startswith(f"{MEAN}@")), key=step_of)
 
 
 def is_clock(metric: str) -> bool:
@@ -86,13 +112,29 @@ def beyond(one: Reference, tonight: Figures, names: Iterable[str], alpha: float)
     A sound run has none in a share of at least 1 - `alpha` of all cases (Bonferroni: whatever depends on what).
     """
     there = [name for name in names if name in tonight]
-    return [name for name in there if not _spread(one, name).holds(tonight[name], alpha / len(there))]
+    return [name for name in there if not spread(one, name).holds(tonight[name], alpha / len(there))]
+
+
+def moved(one: Reference, nights: Sequence[Figures], names: Iterable[str], alpha: float) -> list[str]:
+    """Those of `names` whose mean over several runs lies further off than that of as many under other seeds would.
+
+    `alpha` is shared out as in `beyond`. A run that lacks the figure is none of its runs.
+    """
+    there = {name: [night[name] for night in nights if name in night] for name in names}
+    there = {name: values for name, values in there.items() if values}
+    return [name for name, values in there.items() if spread(one, name).moved(values, alpha / len(there))]
 
 
 def worst(one: Reference, tonight: Figures) -> float | None:
     """The largest deviation, in standard deviations of the reference's runs; None where nothing can be compared."""
     there = [name for name in (*finals(one), *octaves(one)) if name in tonight]
-    return max((_spread(one, name).deviation(tonight[name]) for name in there), default=None)
+    return max((spread(one, name).deviation(tonight[name]) for name in there), default=None)
+
+
+def spread(one: Reference, name: str) -> tolerance.Spread:
+    """A metric that is a share is one of as many samples as a validation saw."""
+    samples = int(max(one.runs("samples"), default=0)) if name.startswith(FINAL) else 0
+    return tolerance.of(name, one.runs(name), samples)
 
 
 def sentence(one: Reference, tonight: Figures, name: str) -> str:
@@ -100,9 +142,9 @@ def sentence(one: Reference, tonight: Figures, name: str) -> str:
 
     `mean loss of steps 65-128 is 0.9; under 5 seeds it was 0.41 to 0.44: 31 standard deviations off`
     """
-    runs, off = one.runs(name), _spread(one, name).deviation(tonight[name])
+    runs, off = one.runs(name), spread(one, name).deviation(tonight[name])
     where = (
-        name.removeprefix(FINAL) if name.startswith(FINAL) or "@" not in name else f"{MEAN} of {_steps(_step(name))}"
+        name.removeprefix(FINAL) if name.startswith(FINAL) or "@" not in name else f"{MEAN} of {_steps(step_of(name))}"
     )
     return (
         f"{where} is {tonight[name]:.6g}; under {len(runs)} seeds it was {min(runs):.6g} to {max(runs):.6g}:"
@@ -116,7 +158,7 @@ def first_difference(one: Reference, tonight: Figures) -> str:
     for order, (family, word) in enumerate(_FAMILIES.items()):
         for name, (before, *_) in one.figures.items():
             if name.startswith(f"{family}@") and name in tonight and tonight[name] != before:
-                found.append((_step(name), order, f"{word} {_change(before, tonight[name])}"))
+                found.append((step_of(name), order, f"{word} {_change(before, tonight[name])}"))
     step, _, said = min(found, default=(0, 0, ""))
     return f"from step {step} on: {said}" if said else ""
 
@@ -178,13 +220,8 @@ def _only(words: Words, keys: Collection[str]) -> dict[str, str]:
     return {key: value for key, value in words.items() if key in keys}
 
 
-def _spread(one: Reference, name: str) -> tolerance.Spread:
-    """A metric that is a share is one of as many samples as a validation saw."""
-    samples = int(max(one.runs("samples"), default=0)) if name.startswith(FINAL) else 0
-    return tolerance.of(name, one.runs(name), samples)
-
-
-def _step(name: str) -> int:
+def step_of(name: str) -> int:
+    """The step of a figure: 13 of `loss@13`."""
     return int(name.rpartition("@")[2])
 
 

@@ -24,7 +24,6 @@ from . import environment, evidence, reach, references
 from .errors import Unjudged, UserError
 
 _MOST = 20  # of one key: a branch's last runs, and others'
-_OLD = 30 * 86400.0  # seconds since it was trained: a machine that changed unseen is found out within a month
 _LARGEST = 32 * 2**20  # bytes of a file
 # Read by torch, its libraries and the interpreter from C, where no recorder sees it.
 _VARIABLES = re.compile(
@@ -33,6 +32,19 @@ _VARIABLES = re.compile(
 )
 _PROCESSOR = ("model name", "flags", "CPU part", "Features")
 _GPUS = "CUDA_VISIBLE_DEVICES"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Term:
+    """How long a stage's evidence serves: `days` since it was trained, after which a machine that changed unseen is
+    found out; `passed`: only evidence that a pass came of.
+    """
+
+    days: float = 30
+    passed: bool = False
+
+
+_TERM = Term()
 
 
 class Kept(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -58,6 +70,7 @@ class Place:
     folder: Path
     root: Path
     top: Path
+    term: Term = _TERM
 
     def find(self) -> tuple[Kept | None, str]:
         """The youngest run whose reach is as it was; else None, and what differs from the youngest of all."""
@@ -90,7 +103,7 @@ class Place:
         """Those that can be read, the youngest first; what cannot is removed."""
         for path in sorted(self.folder.glob("*.json"), key=_age):
             try:
-                if path.is_symlink() or path.stat().st_size > _LARGEST or _age(path) > _OLD:
+                if path.is_symlink() or path.stat().st_size > _LARGEST or _age(path) > self._oldest:
                     raise UserError("not ours")
                 one = evidence.load(path, Kept)
             except (UserError, OSError):
@@ -99,12 +112,16 @@ class Place:
             else:
                 yield one
 
+    @property
+    def _oldest(self) -> float:
+        return self.term.days * 86400
+
     def _prune(self) -> None:
         """Of this key the last are kept, of all others what is not too old; what was cut short goes, too."""
         for path in sorted(self.folder.glob("*.json"), key=_age)[_MOST:]:
             path.unlink(missing_ok=True)
         for path in self.folder.parent.glob("*/*"):
-            if _age(path) > _OLD:
+            if _age(path) > self._oldest:
                 path.unlink(missing_ok=True)
         for folder in self.folder.parent.iterdir():
             with contextlib.suppress(OSError):  # not empty
@@ -112,7 +129,14 @@ class Place:
 
 
 def place(
-    stage: str, own: msgspec.Struct, training: str, root: Path, top: Path, *, measured_by_reference: bool = True
+    stage: str,
+    own: msgspec.Struct,
+    training: str,
+    root: Path,
+    top: Path,
+    *,
+    measured_by_reference: bool = True,
+    term: Term = _TERM,
 ) -> Place | None:
     """Where evidence under this Config is kept, known before an environment is built or a GPU is touched.
 
@@ -131,7 +155,7 @@ def place(
     except (UserError, Unjudged, OSError):
         return None
     folder = environment.cache() / "evidence" / stage / _digest("\0".join(parts).encode("utf-8", "surrogateescape"))
-    return Place(folder=folder, root=root, top=top)
+    return Place(folder=folder, root=root, top=top, term=term)
 
 
 def _toolkit() -> str:

@@ -27,16 +27,32 @@ def line(text: str, limit: int = 300) -> str:
     return shown if len(shown) <= limit else shown[: limit - 1] + "…"
 
 
-def report(path: Path, stages: Collection[str]) -> Report:
-    """The report in the file `path`, of one of `stages`. Raises UserError for whatever else lies there."""
+def lines(text: str, most: int, width: int) -> tuple[str, ...]:
+    """The first lines of a longer text, indented as they are, without the tails of long ones.
+
+    >>> lines("-    lr = 1", 8, 80)
+    ('-    lr = 1',)
+    """
+    found = [each[:width] for each in text[: 4 * most * width].expandtabs(4).splitlines()[:most]]
+    shown = ("".join(" " if unicodedata.category(one) in _GONE else one for one in each) for each in found)
+    return tuple(one.rstrip() for one in shown)
+
+
+def expect_plain(path: Path, most: int = BYTES) -> None:
+    """Raise UserError for what is no plain file in a plain folder, or longer than `most` bytes."""
     try:
         kinds = [os.lstat(one) for one in (path.parent, path)]
     except OSError as error:
-        raise UserError(f"no report.json: {error.strerror}") from error
+        raise UserError(f"no {path.name}: {error.strerror}") from error
     if not (stat.S_ISDIR(kinds[0].st_mode) and stat.S_ISREG(kinds[1].st_mode)):
         raise UserError("not a plain file in a plain folder")
-    if kinds[1].st_size > BYTES:
-        raise UserError(f"report.json is over {BYTES} bytes")
+    if kinds[1].st_size > most:
+        raise UserError(f"{path.name} is over {most} bytes")
+
+
+def report(path: Path, stages: Collection[str]) -> Report:
+    """The report in the file `path`, of one of `stages`. Raises UserError for whatever else lies there."""
+    expect_plain(path)
     found = evidence.load(path, Report)
     if found.stage not in stages:
         raise UserError(f"no stage is called {line(found.stage, 40)!r}")

@@ -15,6 +15,7 @@ from .errors import Unjudged, UserError
 
 FOLDER = Path("references")
 _MEND = "Take it back by git, or delete it and bless again."
+_SELDOM = ("hashes", "envelope", "repeated", "apart", "origin", "epochs")  # in the file only where filled
 _LISTED = 3  # differences in a sentence
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")  # of a folder or file: a candidate may come from anywhere
 
@@ -37,12 +38,27 @@ class Machine(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
         return (("hardware", self.hardware), *self.hard.items(), *self.soft.items())
 
 
+class Epoch(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A change of environment on one commit: what it was before and after, and each metric's mean on either side."""
+
+    commit: str
+    date: str
+    before: dict[str, str]
+    after: dict[str, str]
+    moved: dict[str, tuple[float, float]] = {}
+
+
 class Reference(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What was reviewed; a candidate for it, before `backburn bless`, has the same shape.
 
     `figures` has a value per run, in the order of `seeds`; the first run is the training as its author wrote it. A
     value is exact: the shortest text that reads back as the same float64. `settings` and `data` say what was
     trained on what, word by word. `commit` ends in `+` where tracked files differed.
+
+    Of the first run alone are `hashes` (a root per part and step, `parameters@13`) and `envelope` (the relative
+    distance that roundings drove each figure to by then). It ran a second time: the same over `repeated` steps, or not
+    (`apart` says where). `origin` holds the metrics' means when the training was first blessed, `epochs` the changes
+    of environment since.
     """
 
     stage: str
@@ -55,8 +71,14 @@ class Reference(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     commit: str = ""
     date: str = ""
     reason: str = ""
+    hashes: dict[str, str] = {}
+    envelope: dict[str, float] = {}
+    repeated: int = 0
+    apart: str = ""
+    origin: dict[str, float] = {}
+    epochs: tuple[Epoch, ...] = ()
     kind: str = "reference"
-    schema: int = 1
+    schema: int = 2
 
     def runs(self, name: str) -> tuple[float | int, ...]:
         """The values of one figure, one per run; empty where the reference lacks it."""
@@ -65,7 +87,8 @@ class Reference(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     @property
     def not_finite(self) -> tuple[str, ...]:
         """The figures that hold a NaN, an infinity, or an integer beyond all floats."""
-        return tuple(name for name, values in self.figures.items() if not all(map(_is_finite, values)))
+        several = self.figures | {f"envelope of {name}": (value,) for name, value in self.envelope.items()}
+        return tuple(name for name, values in several.items() if not all(map(_is_finite, values)))
 
 
 def _is_finite(value: float | int) -> bool:
@@ -188,7 +211,7 @@ def from_rows(rows: Iterable[tuple[str, str]]) -> Reference:
 
 def dumps(one: Reference) -> bytes:
     """The file's bytes: fields in their order, every table sorted as people count (`loss@8` before `loss@13`)."""
-    plain = evidence.plain(one)
+    plain = {name: value for name, value in evidence.plain(one).items() if value or name not in _SELDOM}
     return ("{\n" + ",\n".join(_entries(plain, " ", plain)) + "\n}\n").encode()
 
 

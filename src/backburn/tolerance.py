@@ -3,10 +3,14 @@
 For k runs of mean m and standard deviation s, one more sound run lies outside m ± t·s·√(1 + 1/k) in a share `alpha` of
 all cases, t being the 1 - alpha/2 quantile of Student's distribution with k - 1 degrees of freedom (Hahn, 1969). Three
 standard deviations of 5 runs, for comparison, are left by 5 % of sound runs, not by 0.3 %.
+
+The mean of n more runs lies outside m ± t·s·√(1/n + 1/k) in that share. It is held to the s of the k runs, and to that
+of all k + n around their own means, which is known better (k + n - 2 degrees of freedom); each gets half of `alpha`.
 """
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -36,6 +40,25 @@ class Spread:
         """Whether one more run may come to this; never for NaN."""
         return self._distance(value) <= self.limit(alpha)
 
+    def moved(self, values: Sequence[float], alpha: float) -> bool:
+        """Whether the mean of more runs lies further off than that of so many sound ones; always so for NaN.
+
+        The spread of the k runs alone tells what was steady and is now anywhere, the pooled one what moved a little.
+        """
+        several = len(values)
+        if several == 1:
+            return not self.holds(values[0], alpha)
+        scaled = [self._scaled(value) for value in values]
+        mean = math.fsum(scaled) / several
+        if not math.isfinite(mean):
+            return True
+        squares = (self.runs - 1) * self.sd**2 + math.fsum((value - mean) ** 2 for value in scaled)
+        degrees = self.runs + several - 2
+        own = quantile(self.runs - 1, alpha / 2) * self.sd
+        pooled = quantile(degrees, alpha / 2) * math.sqrt(squares / degrees)
+        limit = unit(self.runs, several) * max(min(own, pooled), normal(alpha) * self.floor)
+        return not abs(mean - self.mean) <= limit
+
     def between(self, alpha: float) -> tuple[float, float]:
         """The lowest and the highest that one more run may come to, in the figure's own unit."""
         low, high = self.mean - self.limit(alpha), self.mean + self.limit(alpha)
@@ -47,9 +70,12 @@ class Spread:
         return distance / unit if unit else math.inf if distance else 0.0
 
     def _distance(self, value: float) -> float:
+        return abs(self._scaled(value) - self.mean)
+
+    def _scaled(self, value: float) -> float:
         if not self.logarithmic:
-            return abs(value - self.mean)
-        return abs(math.log(value) - self.mean) if value > 0 else math.nan if value != value else math.inf
+            return value
+        return math.log(value) if value > 0 else math.nan if value != value else -math.inf
 
 
 def of(name: str, values: Sequence[float], samples: int = 0) -> Spread:
@@ -79,15 +105,60 @@ def factor(runs: int, alpha: float) -> float:
     >>> round(factor(5, 0.01), 2), round(factor(3, 0.001), 1)
     (5.04, 36.5)
     """
-    return quantile(runs - 1, alpha) * math.sqrt(1 + 1 / runs)
+    return quantile(runs - 1, alpha) * unit(runs)
 
 
+def unit(runs: int, several: int = 1) -> float:
+    """The standard deviation of the difference of two means, of `runs` runs and of `several`, in that of one run."""
+    return math.sqrt(1 / several + 1 / runs)
+
+
+@functools.lru_cache(maxsize=1024)
+def visible(runs: int, alpha: float, *, several: int = 1, degrees: int = 0, power: float = 0.8) -> float:
+    """The smallest shift, in standard deviations, of the mean of `several` runs that leaves the limit of `runs` others
+    in a share of at least `power`; the standard deviation is known with `degrees` of freedom (0: runs - 1).
+
+    This is the power of Student's test, integrated over the estimate s, whose square is χ² with its degrees.
+
+    >>> round(visible(5, 0.02), 1), round(visible(5, 0.02, several=3), 1)
+    (5.3, 3.6)
+    """
+    degrees = degrees or runs - 1
+    width = unit(runs, several)
+    weights = _estimates(degrees)
+    limit = quantile(degrees, alpha)
+
+    def seen(shift: float) -> float:
+        return math.fsum(share * _above(limit * s - shift / width) for s, share in weights)
+
+    return _where(seen, power, 100 * limit * width)
+
+
+def _estimates(degrees: int, points: int = 400) -> list[tuple[float, float]]:
+    """Values that s takes where it should be 1, and the share of each: the density of √(χ²/degrees), at the middles
+    of narrow strips.
+    """
+    highest = 1 + 8 / math.sqrt(degrees)
+    values = [(place + 0.5) * highest / points for place in range(points)]
+    logs = [(degrees - 1) * math.log(s) - degrees * s * s / 2 for s in values]
+    top = max(logs)
+    total = math.fsum(math.exp(one - top) for one in logs)
+    return [(s, math.exp(one - top) / total) for s, one in zip(values, logs)]
+
+
+def _above(z: float) -> float:
+    """The share of the normal distribution above z."""
+    return math.erfc(z / math.sqrt(2)) / 2
+
+
+@functools.lru_cache(maxsize=1024)
 def quantile(degrees: int, alpha: float) -> float:
     """Student's t that is exceeded on either side with the probability `alpha` together."""
     angle = _where(lambda angle: _inside(angle, degrees), 1 - alpha, math.pi / 2)
     return math.sqrt(degrees) * math.tan(angle)
 
 
+@functools.lru_cache(maxsize=1024)
 def normal(alpha: float) -> float:
     """The same for the normal distribution, where the standard deviation is known."""
     return _where(lambda z: math.erf(z / math.sqrt(2)), 1 - alpha, 40.0)

@@ -220,3 +220,29 @@ def test_targets_that_cannot_be_mixed_have_the_floors_of_each():
     assert weighted.floor == pytest.approx(0, abs=1e-6)
     several = seen(lambda x: cross_entropy(x, LABELS) + cross_entropy(x, LABELS.flip(0), reduction="sum"), SCORES)
     assert several.floor == pytest.approx(0, abs=1e-6)
+
+
+@pytest.mark.parametrize("name", ["mse_loss", "l1_loss", "smooth_l1_loss", "huber_loss"])
+def test_the_sides_of_a_distance_may_be_exchanged(name):
+    scores = SCORES.clone().requires_grad_()
+    with recorder() as seen:
+        loss = getattr(F, name)(SHARES, scores)
+    (call,) = seen.calls
+    assert call.given["input"] is scores and call.given["target"] is SHARES
+    assert Relation(loss, seen.calls).floor == 0
+
+
+def distilled(head):
+    """A label, and a teacher's word at a temperature, for what two heads say."""
+    weights = torch.randn(5, 5, generator=torch.Generator().manual_seed(2), requires_grad=True)
+
+    def loss(x):
+        said = x @ weights
+        return F.cross_entropy(said, LABELS) + F.kl_div(F.log_softmax(head(said, x) / 3, dim=1), SOFT)
+
+    return loss
+
+
+def test_a_teacher_and_a_label_need_not_both_be_met():
+    assert seen(distilled(lambda said, x: said), SCORES).floor is None
+    assert seen(distilled(lambda said, x: x @ SOFT[:5]), SCORES).floor == pytest.approx(0, abs=1e-5)

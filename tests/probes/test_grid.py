@@ -60,3 +60,9 @@ def test_a_long_history_is_thinned_evenly_and_agrees_with_a_short_one():
     assert [step for step, _ in short.points] == [0, 2, 4, 6, 8, 10]
     assert len(long.points) <= 10 and len({b - a for (a, _), (b, _) in zip(long.points, long.points[1:])}) == 1
     assert Thinned().points == [] and len(long.points) >= 5
+
+
+def test_one_that_goes_on_stops_at_the_whole_ones_steps_too():
+    grid = Grid(start=6)
+    stops = [step for step in range(1, 56) if grid.reached(step)]
+    assert stops == sorted({1, 2, 3, 5, 8, 13, 21, 34, 55} | {2, 7, 15, 28, 49})

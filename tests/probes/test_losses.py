@@ -5,7 +5,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from backburn.probes.losses import logged, returned
+from backburn.probes.losses import logged, of_step, returned
 
 LOSS = torch.tensor(0.5, requires_grad=True)
 
@@ -33,3 +33,14 @@ def test_logged_losses_add_up():
     }
     assert logged(SimpleNamespace(callback_metrics=metrics)) == ("d_loss + g_loss", 3.0)
     assert logged(SimpleNamespace(callback_metrics={})) == ("", None)
+
+
+def test_the_loss_of_a_step_is_what_training_step_returned():
+    module = SimpleNamespace(automatic_optimization=True)
+    trainer = SimpleNamespace(accumulate_grad_batches=4, callback_metrics={"val_loss": torch.tensor(9.0)})
+    assert of_step(trainer, module, {"loss": torch.tensor(0.5)}, ()) == 2.0  # Lightning has divided it
+    assert of_step(trainer, module, None, ()) is None
+    module.automatic_optimization = False
+    assert of_step(trainer, module, {"loss": torch.tensor(0.5)}, ()) == 0.5
+    trainer.callback_metrics["train_loss"] = torch.tensor(3.0)
+    assert of_step(trainer, module, None, ["val_loss"]) == 3.0

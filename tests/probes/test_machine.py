@@ -70,8 +70,9 @@ def test_the_same_process_is_the_same_machine(fitted):
     ],
 )
 def test_what_changes_bits_is_hard(fitted, change, put_back, said):
-    threads = torch.get_num_threads()
+    threads, deterministic = torch.get_num_threads(), torch.are_deterministic_algorithms_enabled()
     torch.set_num_threads(2)
+    torch.use_deterministic_algorithms(False)  # a test before this one may have asked its Trainer for it
     before = told(fitted)
     change()
     try:
@@ -79,6 +80,7 @@ def test_what_changes_bits_is_hard(fitted, change, put_back, said):
     finally:
         put_back()
         torch.set_num_threads(threads)
+        torch.use_deterministic_algorithms(deterministic)
 
 
 def test_so_is_a_variable_that_changes_bits_where_it_is_set(fitted, monkeypatch):

@@ -204,6 +204,7 @@ pl.Trainer(max_epochs=1).fit(Net(), torch.utils.data.DataLoader(batches, batch_s
 """
 
 
+@pytest.mark.slow
 def test_the_same_steps_under_another_seed_of_the_scripts_own(tmp_path):
     told = []
     for shift in (0, 0, 1):

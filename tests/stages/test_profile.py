@@ -656,7 +656,7 @@ def test_a_required_gpu_that_is_missing_is_unjudged_after_one_pass(seen):
 
 @pytest.mark.parametrize(
     ("change", "said"),
-    [(lambda text: text[:99], "not readable"), (lambda text: text.replace('"schema": 1', '"schema": 2'), "newer")],
+    [(lambda text: text[:99], "not readable"), (lambda text: text.replace('"schema": 2', '"schema": 3'), "newer")],
 )
 def test_a_reference_that_cannot_be_used_is_refused_before_anything_runs(tmp_path, change, said):
     one = msgspec.structs.replace(REFERENCE, training="it")

@@ -13,6 +13,7 @@ from backburn.config import Seconds, Training
 from backburn.errors import UserError
 from backburn.references import Found, Machine
 from backburn.report import Curve, Figure, Level, Table, Verdict
+from backburn.reproduction.sliding import Lane, Point
 from backburn.stages import reproduce
 from backburn.training import Ended
 
@@ -20,7 +21,7 @@ FINE = Ended(command=("python",), code=0, seconds=3600.0)
 MACHINE = Machine(hardware="nvidia-h200", hard={"torch": "2.13.0", "threads": "2"}, soft={"kernel": "6.1"})
 CHECKS = [
     "training-ran", "on-gpu", "loss-is-finite", "reference-is-comparable", "same-training", "final-metrics-hold",
-    "curve-holds",
+    "curve-holds", "unchanged",
 ]  # fmt: skip
 
 
@@ -46,7 +47,16 @@ def evidence(*runs, **changed):
     return reproduce.Evidence(**{"ended": (FINE,) * len(runs), "told": runs} | changed)
 
 
-FIVE = evidence(*(told(shift=shift) for shift in range(5)))
+def once_more(one, until=20, **changed):
+    """The same run, ended after so many steps."""
+    points = {
+        name: tuple(p for p in getattr(one, name) if p[0] <= until) for name in ("losses", "means", "rates", "norms")
+    }
+    about = {"ended": "until", "steps": until, "epochs": 0, "metrics": {}, "validations": {}, "samples": 0}
+    return msgspec.structs.replace(one, **points | about | changed)
+
+
+FIVE = evidence(*(told(shift=shift) for shift in range(5)), again=once_more(told()))
 REFERENCE = msgspec.structs.replace(
     reproduce.candidate(FIVE, reproduce.Config()), training="digits", commit="0123456789", date="2026-11-20"
 )
@@ -90,12 +100,13 @@ def test_the_same_training_passes_without_a_word():
 
 
 @pytest.mark.parametrize("seed", [7, 8, 9])
-def test_another_seed_passes_and_is_said_to_differ(seed):
-    outcomes = judged(night(told(seed)))
-    assert not failed(outcomes)
-    (finding,) = outcomes["curve-holds"].findings
-    assert finding.level is Level.NOTICE
-    assert finding.message.startswith("within what seeds do, but not the same from step 1 on: loss ")
+def test_another_seed_is_another_training_within_what_seeds_do(seed):
+    outcomes = judged(night(told(seed), again=once_more(told(seed))))
+    assert failed(outcomes) == ["unchanged"]
+    (finding,) = outcomes["unchanged"].findings
+    assert finding.message == f"within what seeds do, and yet another training: another seed: 42 → {seed}"
+    assert "The curve differs from step 1 on: loss " in finding.hint and "[[tool.backburn.allow]]" in finding.hint
+    assert figures(night(told(seed)))["class"] == "changed"
     assert [one.message for one in outcomes["same-training"].findings] == [
         f"another seed than the reference's: seed: 42 → {seed}"
     ]
@@ -309,8 +320,8 @@ def test_a_folder_or_a_time_is_told_only_where_the_bits_differ():
         ()
     ] * len(CHECKS)
     other = msgspec.structs.replace(SOUND, **changed, losses=moved(SOUND.losses, 1.0001))
-    outcomes = judged(night(other, found=found))
-    assert not failed(outcomes)
+    outcomes = judged(night(other, found=found, again=once_more(other, 150)))
+    assert failed(outcomes) == ["unchanged"]
     assert [(one.level, one.message) for one in outcomes["same-training"].findings] == [
         (Level.NOTICE,
          "other folders or times than the reference's: hparams.out: '/w/1/2026-11-20' → '/w/2/2026-11-21'")
@@ -365,7 +376,7 @@ def test_figures_begin_with_the_headline():
     shown = figures(seen)
     assert list(shown) == [
         "steps", "final val_loss", "final val_acc", "seconds", "training seconds", "seeds", "device", "peak memory",
-        "worst deviation", "identical", "reference",
+        "worst deviation", "identical", "class", "false alarms", "reference",
     ]  # fmt: skip
     assert (shown["steps"], shown["seeds"], shown["peak memory"]) == ("150", "1", "2 MiB")
     assert (shown["identical"], shown["reference"]) == ("no", "0123456 2026-11-20")
@@ -416,9 +427,8 @@ def test_a_run_that_did_not_end_is_not_part_of_a_candidate():
 
 
 def test_a_script_without_a_seed_has_the_one_that_was_set():
-    assert reproduce.candidate(evidence(told(seeded=()), told(shift=1, seeded=())), reproduce.Config(seed=7)).seeds == (
-        7, 8,
-    )  # fmt: skip
+    seen = evidence(told(seeded=()), told(shift=1, seeded=()), seed=7)
+    assert reproduce.candidate(seen, reproduce.Config(seed=7)).seeds == (7, 8)
 
 
 @pytest.mark.parametrize(
@@ -430,7 +440,7 @@ def test_a_script_without_a_seed_has_the_one_that_was_set():
     ],
 )
 def test_what_is_unfit_says_why(runs, said):
-    one = reproduce.candidate(evidence(*runs), reproduce.Config())
+    one = reproduce.candidate(evidence(*runs, again=once_more(runs[0])), reproduce.Config())
     (sentence,) = reproduce.unfit(one, reproduce.Config())
     assert said in sentence
 
@@ -467,6 +477,7 @@ def gather(tmp_path):
         command = (sys.executable, "train.py", "answers.json", str(seconds))
         one = Training(name="it", command=command, prepare=(sys.executable, "-c", "open('prepared', 'a').write('x')"))
         out = tmp_path / "build" / "out"
+        config = {"self_steps": 0, "ulps": 0} | config
         return reproduce.gather(reproduce.Config(training=one, install="none", **config), tmp_path, out)
 
     return run
@@ -485,11 +496,13 @@ def test_without_a_reference_other_seeds_run_too(tmp_path, gather):
     labels = set()
     with process.watched_by(lambda label, seconds: labels.add(label)):
         seen = gather((told(shift=shift) for shift in range(5)), 0.2)
-    assert seen == msgspec.structs.replace(FIVE, ended=seen.ended, found=Found())
+    assert seen == msgspec.structs.replace(FIVE, ended=seen.ended, found=Found(), again=None)
     assert runs_of(tmp_path) == [0, 1, 2, 3, 4] and (tmp_path / "prepared").read_text() == "x"
     assert {"it", "it, seed 2 of 5", "it, seed 5 of 5"} < labels
     out = tmp_path / "build" / "out"
     assert (out / "probe.json").exists() and (out / "seed-4" / "output.txt").exists()
+    reached = {path.parent for path in out.rglob("reached.txt")}  # of all runs, or nothing of the night is reused
+    assert reached == {path.parent for path in out.rglob("output.txt")} and len(reached) == 5
     assert not list(out.rglob("*.ckpt"))
 
 
@@ -531,15 +544,72 @@ def test_what_does_not_fit_in_the_timeout_is_not_begun(tmp_path, gather):
 
 @pytest.mark.parametrize(
     ("content", "said"),
-    [("{", "not readable as JSON"), (None, "schema 2 is newer"), ('{"kind": "reference", "schema": 1}', "missing")],
+    [("{", "not readable as JSON"), (None, "schema 3 is newer"), ('{"kind": "reference", "schema": 1}', "missing")],
 )
 def test_a_reference_that_cannot_be_used_is_asked_wrongly_before_anything_runs(tmp_path, gather, content, said):
-    bless(tmp_path, msgspec.structs.replace(REFERENCE, schema=2))
+    bless(tmp_path, msgspec.structs.replace(REFERENCE, schema=3))
     path = tmp_path / "references" / "reproduce" / "it" / "nvidia-h200.json"
     path.write_text(content or path.read_text())
     with pytest.raises(UserError, match=said):
         gather([told()])
     assert not (tmp_path / "runs").exists() and not (tmp_path / "prepared").exists()
+
+
+# A sliding lane
+
+
+NIGHTS = tuple(Point(date=f"{day}", figures={"val_loss": 0.3 + 0.01 * (day % 3), "val_acc": 0.9}) for day in range(12))
+
+
+def sliding(points=NIGHTS, **metrics):
+    now = Point(date="", figures={"val_loss": 0.31, "val_acc": 0.9} | metrics)
+    return night(found=Found(), lane=Lane(points=points), tonight=now)
+
+
+def test_a_night_of_a_sliding_lane_is_held_against_its_own_and_against_no_reference():
+    outcomes = judged(sliding())
+    assert {name: one.verdict.value for name, one in outcomes.items() if one.verdict is not Verdict.PASS} == {
+        **dict.fromkeys(("reference-is-comparable", "same-training", "curve-holds", "unchanged"), "skip"),
+        "on-gpu": "skip",
+    }
+    assert outcomes["curve-holds"].skipped == "the lane is sliding: its nights are held against each other"
+    outcomes = judged(sliding(val_loss=0.6))
+    assert failed(outcomes) == ["final-metrics-hold"]
+    (finding,) = outcomes["final-metrics-hold"].findings
+    assert finding.message.startswith("val_loss is 0.6, ") and "data and code together +87.5 %" in finding.message
+
+
+def test_a_sliding_lane_of_few_nights_is_unjudged():
+    one = judged(sliding(NIGHTS[:9]))["final-metrics-hold"]
+    assert one.unjudged.startswith("9 of 10 nights of this lane are known")
+
+
+def test_a_sliding_lane_tells_code_from_data_and_has_no_class():
+    seen = sliding()
+    assert "class" not in figures(seen)
+    (table,) = [
+        one for one in reproduce.measured(seen) if isinstance(one, Table) and one.name == "since the last night"
+    ]
+    assert dict(table.rows) == {"val_loss": "data and code together -3.1 %", "val_acc": "data and code together +0.0 %"}
+
+
+def test_a_sliding_lane_is_never_blessed():
+    (said,) = reproduce.unfit(REFERENCE, reproduce.Config(lane="sliding"))
+    assert said == "its lane is sliding: its data are others each night, and only the fixed lane is blessed"
+    with pytest.raises(ValueError, match="lane must be fixed or sliding, got 'slow'"):
+        reproduce.Config(lane="slow")
+
+
+def test_a_sliding_lane_trains_once_with_a_reference_or_without(tmp_path, gather):
+    (tmp_path / "build" / "other").mkdir(parents=True)
+    other = tmp_path / "build" / "other" / "evidence.json"
+    evidence_file.save(night(), other)
+    seen = gather([told()], lane="sliding", beside="other", candidate=True)
+    assert runs_of(tmp_path) == [0] and seen.lane.points == () and seen.lane.fixed == "other"
+    assert seen.tonight.figures == seen.tonight.beside == SOUND.metrics
+    path = tmp_path / "evidence.json"
+    evidence_file.save(seen, path)
+    assert evidence_file.load(path, reproduce.Evidence) == seen
 
 
 # Real trainings
@@ -598,7 +668,8 @@ def real(root, rate, source=TRAIN, **config):
     one = Training(name="it", command=(sys.executable, "train.py", rate))
     out = root / "build" / rate
     out.mkdir(parents=True, exist_ok=True)
-    return reproduce.gather(reproduce.Config(training=one, install="none", seeds=3, **config), root, out)
+    config = {"seeds": 3, "ulps": 1, "fresh": 0} | config  # each is a process that loads torch
+    return reproduce.gather(reproduce.Config(training=one, install="none", **config), root, out)
 
 
 @pytest.fixture(scope="module")
@@ -630,6 +701,7 @@ def test_a_real_training_is_identical_the_next_night(project):
     assert figures(seen)["identical"] == "to the last bit" and figures(seen)["seeds"] == "1"
 
 
+@pytest.mark.slow
 def test_a_real_training_with_another_learning_rate_fails_and_says_so(project):
     outcomes = judged(real(project[0], "100.0"))
     assert failed(outcomes) == ["same-training"]
@@ -640,6 +712,7 @@ def test_a_real_training_with_another_learning_rate_fails_and_says_so(project):
     )
 
 
+@pytest.mark.slow
 def test_a_real_defect_that_no_setting_tells_fails_by_its_curve(project):
     planted = TRAIN.replace(
         "cross_entropy(self.net(batch[0]), batch[1])", "cross_entropy(self.net(batch[0]), batch[1]) * 1e4", 1
@@ -650,6 +723,43 @@ def test_a_real_defect_that_no_setting_tells_fails_by_its_curve(project):
     hint = outcomes["curve-holds"].findings[0].hint
     assert hint.startswith(
         "Likely: the code, as settings, data and machine are the reference's. The curve differs from"
+    )
+
+
+@pytest.mark.slow
+def test_a_real_rounding_is_told_from_a_real_change(project):
+    """Three times the scores by a third of them is what they were, but for a rounding."""
+    rounding = TRAIN.replace("self.net(batch[0]), batch[1])", "self.net(batch[0]) * 3 / 3, batch[1])", 1)
+    assert rounding != TRAIN
+    seen = real(project[0], "0.01", rounding)
+    assert not failed(judged(seen)) and figures(seen)["class"] == "ulp-equivalent"
+    change = TRAIN.replace("self.net(batch[0]), batch[1])", "self.net(batch[0]), batch[1], label_smoothing=0.01)", 1)
+    seen = real(project[0], "0.01", change)
+    assert failed(judged(seen)) == ["unchanged"] and figures(seen)["class"] == "changed"
+    assert "at step 1: loss and gradients" in judged(seen)["unchanged"].findings[0].message
+
+
+@pytest.mark.slow
+def test_a_real_training_that_does_not_repeat_has_its_kind_said(tmp_path):
+    """Its loader draws from a generator that is seeded by the clock."""
+    shuffled = "DataLoader(TensorDataset(x, y), batch_size=16, shuffle=shuffle, generator=clock())"
+    source = TRAIN.replace("DataLoader(TensorDataset(x, y), batch_size=16, shuffle=shuffle)", shuffled).replace(
+        "def loader(",
+        "def clock():\n    generator = torch.Generator()\n    generator.seed()\n    return generator\n\n\ndef loader(",
+    )
+    seen = real(tmp_path, "0.01", source)
+    assert len(seen.told) == 1 and seen.again.steps == 20
+    (finding,) = judged(seen)["training-ran"].findings
+    assert finding.message.startswith("the same commit and seed came out otherwise a second time, at step 1: batch")
+    assert "(data)" in finding.message
+
+
+@pytest.mark.slow
+def test_of_a_real_training_what_its_hours_were_enough_for_is_compared(project):
+    seen = real(project[0], "0.01", hours=1e-7)
+    assert seen.probe.ended == "budget" and figures(seen)["class"] == "identical"
+    assert judged(seen)["final-metrics-hold"].skipped.startswith(
+        f"its hours ended it at {100 * seen.probe.steps / 48:.0f} % of 48"
     )
 
 

@@ -7,27 +7,30 @@ except at the steps of the grid. Of a training on several devices rank 0 tells i
 from __future__ import annotations
 
 import contextlib
-import functools
 import importlib
 import math
 import time
-from collections.abc import Callable, Container, Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
-from . import channel, machine, seeds
+from . import channel, horizon, machine
 from .batches import digest, leaves, size
 from .gradients import squared_norm
-from .grid import Grid, Octaves, Thinned
+from .grid import Grid, Thinned
 from .loaders import sizes
-from .losses import logged, returned
+from .losses import of_step
+from .perturbation import perturb
+from .seen import blank, seeds_of, seen_of, ulp
+from .tensors import ours
 from .trainer import expect_gpu, is_here, on_one_device
 
 ENDS = False  # the process: a full training is followed by its tests
+_ASKED = ("until", "budget")  # how it ends where it is asked to
 _EVERY = 30  # seconds between two answers while it runs
 _BATCHES = 3  # training batches whose digest is told
+_AGAIN = ("shift", "ulp", "until", "detail", "operations")  # not the training itself: what it keeps is no one's
 # Lightning skips what is not callable, and saves 4 microseconds for each of these in a step.
 _UNUSED = ("on_before_zero_grad", "on_before_backward", "on_after_backward")
-_AT_GRID = ("on_train_batch_start", "on_before_optimizer_step")
 _PER_VALIDATION_BATCH = ("on_validation_batch_start", "on_validation_batch_end")
 
 
@@ -39,79 +42,30 @@ def callback(asked: channel.Asked, package: str) -> Any:
 
 def watched(asked: channel.Asked) -> Mapping[str, Callable[[Any], None]]:
     """Modules to wrap as they are loaded: those that seed."""
-    return _seeds(asked).homes
+    return seeds_of(asked).homes
 
 
 def seed_all(asked: channel.Asked) -> None:
     """Seed a script that has seeded nothing so far; its own seed, if it comes later, counts."""
-    if not _seeds(asked).asked:
-        _seeds(asked).seed_all(int(asked.settings["seed"]))
+    if not seeds_of(asked).asked:
+        seeds_of(asked).seed_all(int(asked.settings["seed"]))
 
 
 def overridden(asked: channel.Asked, given: dict[str, Any]) -> dict[str, Any]:
-    """The Trainer's own arguments; under another seed what it keeps by default goes to the scratch folder.
+    """The Trainer's own arguments; of a run beside the training itself, under another seed or of a few steps,
+    what it keeps by default goes to the scratch folder.
 
     A logger or checkpoint with a folder of its own still writes there. Ends the process where no GPU is seen.
     """
-    expect_gpu(asked, _blank("no-gpu"))
+    expect_gpu(asked, blank("no-gpu"))
     scratch = str(asked.settings["scratch"])
     if asked.settings["rehearsal"] and not is_here(given.get("accelerator", "auto")):
         return on_one_device(given, scratch)
-    return given | {"default_root_dir": scratch} if asked.settings["shift"] else given
+    return given | {"default_root_dir": scratch} if any(map(asked.settings.get, _AGAIN)) else given
 
 
 def adjust(asked: channel.Asked, trainer: Any) -> None:
     """Nothing is taken out of a full training."""
-
-
-def _seeds(asked: channel.Asked) -> seeds.Seeds:
-    return seeds.of(int(asked.settings["shift"]))
-
-
-def _blank(ended: str) -> dict[str, Any]:
-    return {"kind": "reproduce-probe", "schema": 1, "ended": ended}
-
-
-class Seen:
-    """What this process has seen so far, over all of its Trainers."""
-
-    def __init__(self) -> None:
-        self.ended = "running"
-        self.steps = self.planned = self.epochs = self.samples = 0
-        self.seconds = 0.0
-        self.started: float | None = None  # of the fit that runs
-        self.told = -math.inf  # when
-        self.grid, self.means = Grid(), Octaves()
-        self.losses: dict[int, float] = {}
-        self.rates: dict[int, float] = {}
-        self.norms: dict[int, float] = {}
-        self.metrics: dict[str, float] = {}
-        self.validations: dict[str, Thinned] = {}
-        self.batches: list[str] = []
-        self.about: dict[str, Any] = {}  # machine, settings, device: as they were when the first fit began
-        self.data: dict[str, str] = {}
-
-    def record(self, asked: channel.Asked) -> dict[str, Any]:
-        """`Told` of the stage, as plain data."""
-        running = time.perf_counter() - self.started if self.started is not None else 0.0
-        batches = {"train batches": " ".join(self.batches)} if self.batches else {}
-        curves = {name: sorted(getattr(self, name).items()) for name in ("losses", "rates", "norms")}
-        names = ("steps", "planned", "epochs", "metrics", "samples")
-        return (
-            _blank(self.ended)
-            | {"shift": int(asked.settings["shift"]), "seeded": _seeds(asked).asked}
-            | {name: getattr(self, name) for name in names}
-            | {"seconds": self.seconds + running, "means": self.means.points, "data": self.data | batches}
-            | {"validations": {name: one.points for name, one in self.validations.items()}}
-            | curves
-            | self.about
-        )
-
-
-@functools.cache
-def _seen(evidence: str) -> Seen:
-    """One for each file that is answered to: a second Trainer goes on where the first one stopped."""
-    return Seen()
 
 
 class Recorder:
@@ -119,9 +73,11 @@ class Recorder:
 
     def __init__(self, asked: channel.Asked, package: str) -> None:
         self.asked, self.package = asked, package
-        self.seen = _seen(asked.evidence)
+        self.seen = seen_of(asked)
         self.squares: dict[int, float] = {}  # of the gradient's norm, by optimizer, in a step where it is due
+        self.norm_due = self.recorded = False  # the next gradient's, the step that comes or runs
         self.counting = 0
+        self.listening = True
 
     def __reduce__(self) -> Any:
         """To a process that a strategy spawns; what was seen stays in each."""
@@ -130,7 +86,7 @@ class Recorder:
     def setup(self, trainer: Any, pl_module: Any, stage: str) -> None:
         """Expect a GPU, where one is required."""
         if stage == "fit":
-            expect_gpu(self.asked, _blank("no-gpu"))
+            expect_gpu(self.asked, blank("no-gpu"))
             self.seen.ended = "running"
 
     def on_train_start(self, trainer: Any, pl_module: Any) -> None:
@@ -140,53 +96,97 @@ class Recorder:
             told = {"machine": machine.machine(trainer, pl_module), "settings": machine.settings(trainer, pl_module)}
             seen.about = told | {"device": machine.device(pl_module)}
             seen.data |= sizes(trainer)
-        seen.planned = _planned(trainer, seen.steps)
-        self._listen()
+        seen.planned = horizon.planned(trainer, seen.steps)
+        if not seen.steps:
+            self._begin(trainer, pl_module)
+        seen.recorded.open(trainer)
         seen.started = time.perf_counter()
+        self._listen()
+
+    def _begin(self, trainer: Any, pl_module: Any) -> None:
+        """The first fit of all: from where it goes on, and with which weights."""
+        self.seen.start = horizon.before(trainer)
+        self.seen.grid = Grid(self.seen.start)
+        if number := ulp(self.asked):
+            perturb(pl_module, number)
 
     # Each step
 
     def on_train_batch_start(self, trainer: Any, pl_module: Any, batch: Any, batch_idx: int) -> None:
         """Before a step of the grid: its learning rate, and the first batches as they are served."""
-        step = self.seen.steps + 1
-        if len(self.seen.batches) < _BATCHES:
-            self.seen.batches.append(digest(leaves(batch)))
-        if trainer.optimizers:
-            self.seen.rates[step] = float(trainer.optimizers[0].param_groups[0]["lr"])
+        seen, step = self.seen, self.seen.steps + 1
+        if step == seen.grid.next:
+            if len(seen.batches) < _BATCHES:
+                seen.batches.append(digest(leaves(batch)))
+            if trainer.optimizers:
+                seen.rates[step] = float(trainer.optimizers[0].param_groups[0]["lr"])
+        if self.recorded:
+            seen.recorded.begin(trainer, pl_module, batch, step)
 
     def on_before_optimizer_step(self, trainer: Any, pl_module: Any, optimizer: Any) -> None:
         """The first gradient since a step of the grid: where gradients are accumulated, that is some steps later."""
-        square = None if id(optimizer) in self.squares else squared_norm(optimizer)  # LBFGS comes more than once
-        if square is not None:
-            self.squares[id(optimizer)] = square
+        if self.norm_due and id(optimizer) not in self.squares:  # LBFGS comes more than once
+            with ours():
+                square = squared_norm(optimizer)
+            if square is not None:
+                self.squares[id(optimizer)] = square
+        if self.recorded:
+            self.seen.recorded.stepping(optimizer)
 
     def on_train_batch_end(self, trainer: Any, pl_module: Any, outputs: Any, batch: Any, batch_idx: int) -> None:
         """The loss; at a step of the grid it is read."""
         seen = self.seen
         seen.steps = step = seen.steps + 1
-        loss = _loss(trainer, pl_module, outputs, seen.validations)
+        loss = of_step(trainer, pl_module, outputs, seen.validations)
         turn = seen.means.add(loss)
         if self.squares:
             seen.norms[step] = math.sqrt(sum(self.squares.values()))
-            self.squares = {}
-            vars(self)["on_before_optimizer_step"] = None  # as _UNUSED
-        if seen.grid.reached(step):
+            self.squares, self.norm_due = {}, False
+        if seen.recorded.waiting:
+            self._record(trainer, pl_module, loss)
+        reached = seen.grid.reached(step)
+        if reached:
             turn = True
             if loss is not None:
                 seen.losses[step] = float(loss)
-            vars(self)["on_train_batch_start"] = None
-        if step + 1 == seen.grid.next:
+        if step == 1:
+            seen.first = seen.trained
+        if reached or self.listening or step + 1 == seen.grid.next or step + 1 in seen.recorded.begins:
             self._listen()
+        if seen.end and (how := seen.end.reached(trainer, step, seen.trained)):
+            self._leave(trainer, pl_module, how)
         if turn:
             self._answer_now_and_then(trainer, pl_module)
 
+    def _record(self, trainer: Any, pl_module: Any, loss: Any) -> None:
+        """The step that ended, or the one before it, which waits for what a validation logs."""
+        if self.recorded and self.seen.recorded.recording:
+            self.seen.recorded.end(trainer, pl_module, loss)
+        else:
+            self.seen.recorded.flush()
+
     def _listen(self) -> None:
-        """Have Lightning call what is for steps of the grid only if the next step is one."""
-        for name in _AT_GRID:
-            if self.seen.steps + 1 == self.seen.grid.next:
-                vars(self).pop(name, None)
-            else:
-                vars(self)[name] = None
+        """Have Lightning call what is for steps of the grid, or recorded ones, only if the next step is one."""
+        seen, step = self.seen, self.seen.steps + 1
+        on_grid = step == seen.grid.next
+        self.norm_due = self.norm_due or on_grid
+        self.recorded = seen.recorded.due(step, on_grid, seen.trained, seen.expected)
+        self._call("on_train_batch_start", on_grid or self.recorded)
+        self._call("on_before_optimizer_step", self.norm_due or self.recorded)
+        self.listening = on_grid or self.norm_due or self.recorded
+
+    def _call(self, name: str, wanted: bool) -> None:
+        if wanted:
+            vars(self).pop(name, None)
+        else:
+            vars(self)[name] = None  # as _UNUSED
+
+    def _leave(self, trainer: Any, pl_module: Any, how: str) -> None:
+        """It was asked to end here."""
+        self._stop_the_clock()
+        self.seen.ended = how
+        self._answer(trainer, pl_module)
+        horizon.leave(trainer)
 
     def on_train_epoch_end(self, trainer: Any, pl_module: Any) -> None:
         """Count them."""
@@ -221,8 +221,10 @@ class Recorder:
         seen = self.seen
         seen.samples = seen.samples or self.counting * trainer.world_size
         # callback_metrics would hold the last training step's as well.
-        for name, value in _numbers(trainer._logger_connector.metrics["callback"]).items():
+        metrics = _numbers(trainer._logger_connector.metrics["callback"])
+        for name, value in metrics.items():
             seen.validations.setdefault(name, Thinned()).add(seen.steps, value)
+        seen.recorded.validated(seen.steps, metrics)
         self._answer_now_and_then(trainer, pl_module)
 
     # The end
@@ -233,7 +235,7 @@ class Recorder:
 
     def on_fit_end(self, trainer: Any, pl_module: Any) -> None:
         """Answer."""
-        self.seen.ended = "fit"
+        self.seen.ended = self.seen.ended if self.seen.ended in _ASKED else "fit"
         self.seen.metrics |= _numbers(trainer.callback_metrics)
         self._answer(trainer, pl_module)
 
@@ -245,7 +247,7 @@ class Recorder:
 
     def on_exception(self, trainer: Any, pl_module: Any, exception: BaseException) -> None:
         """Answer with what was seen until then."""
-        if not self.seen.about:
+        if not self.seen.about or self.seen.ended in _ASKED:
             return
         self._stop_the_clock()
         self.seen.ended = "exception"
@@ -253,6 +255,7 @@ class Recorder:
             self._answer(trainer, pl_module)
 
     def _stop_the_clock(self) -> None:
+        self.seen.recorded.close()
         if self.seen.started is not None:
             self.seen.seconds += time.perf_counter() - self.seen.started
             self.seen.started = None
@@ -271,36 +274,6 @@ class Recorder:
 def _is_validation(trainer: Any) -> bool:
     """Of a fit; neither its sanity check, nor a validation that a script asks for before or after."""
     return trainer.state.fn == "fit" and not trainer.sanity_checking
-
-
-def _loss(trainer: Any, pl_module: Any, outputs: Any, validated: Container[str]) -> Any:
-    """What training_step returned, or logged: a float where reading it costs nothing, else a tensor on its device; or
-    None. What a validation logged (`validated`) is none of the step's.
-    """
-    loss = returned(outputs)
-    if not pl_module.automatic_optimization:
-        return logged(trainer, _read, validated)[1] if loss is None else _read(loss)
-    # Lightning has divided it by the steps that are accumulated.
-    return None if loss is None else _read(loss) * trainer.accumulate_grad_batches
-
-
-def _read(loss: Any) -> Any:
-    if loss.device.type == "cpu":
-        return loss.item()
-    return loss.float() if loss.device.type == "mps" else loss.double()  # Apple's GPUs have no float64
-
-
-def _planned(trainer: Any, done: int) -> int:
-    """Training batches until the end, as far as its Trainer can tell; 0 where it cannot."""
-    limits = []
-    if trainer.max_epochs is not None and trainer.max_epochs >= 0:
-        limits.append((trainer.max_epochs - trainer.current_epoch) * trainer.num_training_batches)
-    if trainer.max_steps >= 0:
-        automatic = trainer.lightning_module.automatic_optimization
-        left = (trainer.max_steps - trainer.global_step) * trainer.accumulate_grad_batches
-        limits.append(left if automatic else math.inf)  # one that steps itself counts each optimizer
-    fewest = min(limits, default=math.inf)
-    return done + int(fewest) if fewest < math.inf else 0
 
 
 def _numbers(metrics: Mapping[str, Any]) -> dict[str, float]:
