@@ -2,6 +2,7 @@
 
 import pytest
 
+from backburn.history import markdown
 from backburn.history.markdown import code, table
 
 
@@ -21,3 +22,10 @@ def test_a_cell_has_one_end():
 
 def test_nothing_is_nothing():
     assert code("") == code("\u200b\n") == ""
+
+
+@pytest.mark.parametrize("row", ["```", "+````", "~~~", "    ```x"])
+def test_no_line_ends_a_block(row):
+    first, *inside, last = markdown.block([row, "b"], "diff").splitlines()
+    assert (first, inside) == (last + "diff", [row, "b"]) and last not in row and set(last) == {"`"}
+    assert markdown.block([]) == ""

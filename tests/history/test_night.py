@@ -9,7 +9,7 @@ import pytest
 from backburn.errors import UserError
 from backburn.history import night
 from backburn.history.night import Run, conclude, dumps, told
-from backburn.report import Figure, Finding, Level, Outcome, Report, Verdict
+from backburn.report import Figure, Finding, Level, Outcome, Report, Table, Verdict
 
 from .conftest import report, three
 
@@ -34,7 +34,20 @@ def test_a_training_that_was_not_started_adds_no_figures():
     profile = msgspec.structs.replace(report("profile"), reused=("digits",))
     one = judged(*three(profile=profile))
     assert (one.verdict, one.stages["profile"].figures) == ("pass", {})
+    assert (one.stages["profile"].reused, one.stages["reproduce"].reused) == (("digits",), ())
     assert one.stages["reproduce"].figures == {"digits": {"steps": 240}}
+
+
+@pytest.mark.parametrize(
+    ("named", "told"), [("nvidia-h200", "nvidia-h200"), ("any", ""), ("a b", ""), ("<!--", ""), ("x" * 101, "")]
+)
+def test_the_hardware_is_a_word_of_the_environments_table(named, told):
+    tables = (
+        Table(name="environment", rows=(("hardware", "another's"),), training="other"),
+        Table(name="environment", rows=(("device", "x"), ("hardware", named)), training="digits"),
+    )
+    one = judged(*three(reproduce=report(tables=tables)))
+    assert one.stages["reproduce"].hardware == ({"digits": told} if told else {})
 
 
 def test_a_night_that_failed_or_was_not_judged_says_so():

@@ -86,9 +86,10 @@ def test_a_night_that_failed_is_told_and_the_job_is_green(publish, github, artif
     assert list(github.open_issues()) == ["nightly: reproduce failed [digits]"]
     assert "`reproduce/loss-agrees` `the loss differs`" in done.summary
     leave(artifacts, *three())
-    done = publish("--result", "success", GITHUB_RUN_ID="8")
+    assert "update #1: " in publish("--result", "success", GITHUB_RUN_ID="8").stdout
+    done = publish("--result", "success", GITHUB_RUN_ID="9")
     assert github.open_issues() == {} and "close #1: nightly: reproduce failed [digits]" in done.stdout
-    assert [one["verdict"] for one in lines(github.bare)] == ["fail", "pass"]
+    assert [one["verdict"] for one in lines(github.bare)] == ["fail", "pass", "pass"]
 
 
 def test_a_night_that_was_not_judged_is_told_and_the_job_is_green(publish, github, artifacts):
@@ -187,7 +188,8 @@ def test_an_earlier_night_that_is_run_again_leaves_the_issues_alone(publish, git
     assert (done.returncode, done.outputs["issues"]) == (0, "0") and len(github.open_issues()) == 1
     assert "issues: left alone, they tell of a later night, run 9" in done.stdout
     publish("--result", "success", GITHUB_RUN_ID="9", GITHUB_RUN_ATTEMPT="2")
-    assert github.open_issues() == {} and len(lines(github.bare)) == 3
+    publish("--result", "success", GITHUB_RUN_ID="10")
+    assert github.open_issues() == {} and len(lines(github.bare)) == 4
 
 
 @pytest.mark.parametrize("slow", ["git", "api"])
@@ -281,6 +283,7 @@ class TestRehearsal:
         (change,) = json.loads((folder / "publish" / "issues.json").read_text())
         assert (change["do"], change["title"]) == ("open", "nightly: reproduce failed [digits]")
         assert ", run 1, the first night." in change["body"]  # no server, no link
+        assert change["body"].rstrip() in done.stdout  # a rehearsed job leaves its log alone
         assert "would `open: nightly" in done.summary and done.outputs["verdict"] == "fail"
         assert github.asked == [] and (folder / ".gitignore").exists()
 

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from .. import received
 from ..errors import UserError
 from ..received import line
+from ..reproduction.culprit import Blame
+from . import culprits
 from .night import Told, told
 
 REPORTS = 50
@@ -17,10 +19,14 @@ REPORTS = 50
 
 @dataclass(frozen=True, kw_only=True)
 class Found:
-    """The reports by stage, and what was refused, a sentence each."""
+    """The reports by stage, and what was refused, a sentence each. `blames` are by training, and `unread` is what was
+    refused of them: a night has its verdict without.
+    """
 
     reports: dict[str, Told]
     refused: tuple[str, ...]
+    blames: dict[str, Blame] = field(default_factory=dict)
+    unread: tuple[str, ...] = ()
 
 
 def read(folder: Path, stages: Sequence[str]) -> Found:
@@ -33,6 +39,7 @@ def read(folder: Path, stages: Sequence[str]) -> Found:
         return Found(reports={}, refused=(f"refused: {len(artifacts)} artifacts, more than {REPORTS}",))
     reports: dict[str, list[Told]] = {}
     refused = []
+    blamed = [culprits.read(artifact) for artifact in artifacts if artifact.name.partition("-")[0] == culprits.NAME]
     for artifact in artifacts:
         if not _is_ours(artifact, stages):
             continue
@@ -43,7 +50,9 @@ def read(folder: Path, stages: Sequence[str]) -> Found:
             refused.append(f"{line(artifact.name, 80)}: refused: {line(error.problem)}")
     refused += [f"{stage}: refused: {len(ones)} reports" for stage, ones in reports.items() if len(ones) > 1]
     single = {stage: reports[stage][0] for stage in stages if len(reports.get(stage, ())) == 1}
-    return Found(reports=single, refused=tuple(refused))
+    blames = {training: one for found in blamed for training, one in found.blames.items()}
+    unread = tuple(said for found in blamed for said in found.refused)
+    return Found(reports=single, refused=tuple(refused), blames=blames, unread=unread)
 
 
 def _artifacts(folder: Path) -> list[Path]:

@@ -1,40 +1,23 @@
-"""One issue per training and kind of trouble: opened as it begins, kept true while it lasts, closed when it is over."""
+"""An issue per training, hardware, kind of trouble and first bad commit: opened as it begins, kept true, closed."""
 
 from __future__ import annotations
 
 import datetime
-import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Annotated, NamedTuple
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Annotated
 
 import msgspec
 
 from ..errors import Unjudged
 from ..received import line
-from ..report import Verdict
+from . import wording
+from . import state as states
 from .api import Api
-from .markdown import code, table
-from .night import NO_VERDICT, Cause, Night, Part, Run, Told
+from .nightly import CLEAN, Nightly, Trouble
+from .state import Key, State, is_clean, is_same
 
 LABEL = "backburn"
 AGAIN = datetime.timedelta(days=14)  # closed for less, an issue is re-opened: one trouble, one thread
-ROWS = 40  # of the table: GitHub takes 65 536 characters, and a row has at most 700
-_MARKER = re.compile(r"<!-- backburn: ([a-z]+ failed|no verdict)(?: \[([A-Za-z0-9_-]+)\])? -->")
-_STATE = re.compile(r"<!-- nights: (\d{1,9}), run: (\d{1,18}), cause: (\S*?)(?:, workflow: (\S+))? -->")
-_WANTING = ("no reference", "another environment")  # what a candidate mends, as references.comparable says it
-_MARKS = {Verdict.PASS: "✅", Verdict.FAIL: "❌", Verdict.UNJUDGED: "⚠️", Verdict.SKIP: "➖"}
-
-Key = tuple[str, str]  # (kind, training)
-
-
-class State(NamedTuple):
-    """What the body of an issue keeps for the next night: nights in a row, the last one's run, cause and workflow."""
-
-    nights: int = 0
-    run: int = 0
-    cause: str = ""
-    workflow: str = ""
 
 
 class Issue(msgspec.Struct, frozen=True, kw_only=True):
@@ -48,15 +31,13 @@ class Issue(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def key(self) -> Key | None:
-        """Which trouble it is about, by the marker in its body."""
-        found = _MARKER.search(self.body or "")
-        return (found[1], found[2] or "") if found and self.pull_request is None else None
+        """Which trouble it is about, by the comments in its body."""
+        return states.read(self.body or "")[0] if self.pull_request is None else None
 
     @property
     def told(self) -> State:
         """What the last night wrote into the body; nothing where somebody took it out."""
-        found = _STATE.search(self.body or "")
-        return State(int(found[1]), int(found[2]), found[3], found[4] or "") if found else State()
+        return states.read(self.body or "")[1]
 
 
 class Change(msgspec.Struct, frozen=True, kw_only=True):
@@ -73,64 +54,6 @@ class Change(msgspec.Struct, frozen=True, kw_only=True):
         return f"{self.do} #{self.number}: {self.title}" if self.number else f"{self.do}: {self.title}"
 
 
-@dataclass(frozen=True, kw_only=True)
-class Nightly:
-    """What a night says, for whoever writes of it."""
-
-    run: Run
-    night: Night
-    reports: Mapping[str, Told]
-
-    @property
-    def page(self) -> str:
-        """The run, as a link where it has an address: that is GitHub's word, and not the training's to choose."""
-        return f"[run {self.run.id}]({self.run.page})" if self.run.page.startswith("http") else f"run {self.run.id}"
-
-    @property
-    def about(self) -> str:
-        """Which night: its date, commit, branch and run."""
-        named = [f"commit {code(self.night.commit)}"] if self.night.commit else []
-        named += [code(self.night.ref)] if self.night.ref else []
-        return ", ".join([self.night.date[:10], *named, self.page])
-
-    @property
-    def table(self) -> str:
-        """A row per stage and training."""
-        parts = [(told.stage, part) for told in self.reports.values() for part in told.parts]
-        rows = [_row(stage, part) for stage, part in parts[:ROWS]]
-        more = [["", f"{len(parts) - ROWS} more", "", "", "", ""]] if len(parts) > ROWS else []
-        return table(["", "stage", "training", "verdict", "headline", "cause"], rows + more)
-
-    @property
-    def troubles(self) -> dict[Key, Cause]:
-        """What this night calls for an issue, each with what stands first."""
-        found: dict[Key, Cause] = {}
-        if self.night.problems:
-            found[NO_VERDICT, ""] = Cause(said="; ".join(self.night.problems))
-        for stage, told in self.reports.items():
-            for part in told.parts:
-                if part.cause is not None:
-                    kind = f"{stage} failed" if part.verdict is Verdict.FAIL else NO_VERDICT
-                    found.setdefault((kind, part.training), part.cause)
-        return found
-
-    @property
-    def over(self) -> set[Key]:
-        """What this night ends: a stage that passes, a training that is judged. Without a verdict it ends nothing."""
-        if self.night.problems:
-            return set()
-        parts = [(f"{told.stage} failed", part) for told in self.reports.values() for part in told.parts]
-        passed = {(kind, part.training) for kind, part in parts if part.verdict is Verdict.PASS}
-        judged = {(NO_VERDICT, part.training) for _, part in parts} | {(NO_VERDICT, "")}
-        return (passed | judged) - self.troubles.keys()
-
-    def outlives(self, issue: Issue) -> bool:
-        """Whether this workflow told of that training, and knows it no more: renamed, or taken out."""
-        trainings = {part.training for told in self.reports.values() for part in told.parts} - {""}
-        here = issue.told.workflow == _word(self.night.workflow) and not self.night.problems
-        return bool(here and trainings and issue.key and issue.key[1] and issue.key[1] not in trainings)
-
-
 def known(api: Api, now: datetime.datetime) -> list[Issue]:
     """The issues under our label: all that are open, and those closed so lately that they may be opened again."""
     since = (now - AGAIN).astimezone(datetime.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
@@ -144,14 +67,16 @@ def known(api: Api, now: datetime.datetime) -> list[Issue]:
 
 def plan(nightly: Nightly, issues: Iterable[Issue], now: datetime.datetime) -> Iterator[Change]:
     """What is to be done so that the issues say what the night says."""
-    by_key: dict[Key, list[Issue]] = {}
-    for issue in sorted(issues, key=lambda one: one.number):
-        if issue.key:
-            by_key.setdefault(issue.key, []).append(issue)
-    for key, cause in nightly.troubles.items():
-        yield from _trouble(nightly, key, cause, by_key.get(key, []), now)
-    for key in sorted(by_key):
-        yield from _ended(nightly, key, by_key[key])
+    ours = sorted((one for one in issues if one.key), key=lambda one: one.number)
+    taken: set[int] = set()
+    for key, trouble in nightly.troubles.items():
+        about = [one for one in ours if one.key and is_same(one.key, one.told, key, nightly.night.workflow)]
+        about = [one for one in about if one.number not in taken]
+        taken |= {one.number for one in about if one.state == "open"}
+        yield from _trouble(nightly, key, trouble, about, now)
+    left = [one for one in ours if one.state == "open" and one.number not in taken]
+    for one in sorted(left, key=lambda one: (one.key or Key(""))[:2]):
+        yield from _ended(nightly, one)
 
 
 def carry_out(api: Api, changes: Sequence[Change]) -> None:
@@ -175,98 +100,61 @@ def _fields(change: Change) -> dict[str, str]:
 
 
 def _trouble(
-    nightly: Nightly, key: Key, cause: Cause, issues: Sequence[Issue], now: datetime.datetime
+    nightly: Nightly, key: Key, trouble: Trouble, issues: Sequence[Issue], now: datetime.datetime
 ) -> Iterator[Change]:
-    """One trouble: its first open issue is kept, a second is closed; else the last closed one; else a new one."""
-    lasting = [one for one in issues if one.state == "open"]
+    """One trouble: its foremost open issue is kept, one like it closed; else the last closed one; else a new one."""
+    lasting = sorted((one for one in issues if one.state == "open"), key=lambda one: _fits(one, key), reverse=True)
     late = [one for one in issues if one.state == "closed" and one.closed_at and now - one.closed_at < AGAIN]
-    title = _title(key)
+    late.sort(key=lambda one: (one.told.commit == key.commit, one.number))
     if not lasting and not late:
-        yield Change(do="open", title=title, body=_body(nightly, key, cause, 1))
+        state = _state(nightly, key, trouble, State(), State())
+        yield Change(do="open", title=key.title, body=wording.body(nightly, key, trouble, state))
         return
     one = lasting[0] if lasting else late[-1]
-    before = one.told
-    count = before.nights + (before.run != nightly.run.id) if lasting else 1
-    news = f"Again, with {nightly.page}: {_said(cause)}" if not lasting else ""
-    if lasting and before.cause != _slug(cause):
-        news = f"Another cause since {nightly.page}: {_said(cause)}"
-    body = _body(nightly, key, cause, max(1, count))
-    yield Change(do="update" if lasting else "reopen", title=title, number=one.number, body=body, comment=news)
+    before, again = one.told, not lasting or one.told.clean > 0
+    state = _state(nightly, key, trouble, State() if again else before, before)
+    about = Key(key.kind, key.training, state.hardware, state.commit)
+    text = wording.body(nightly, about, trouble, state, one.body or "")
+    comment = wording.news(nightly, trouble, before, again=again)
+    do = "update" if lasting else "reopen"
+    yield Change(do=do, title=about.title, number=one.number, body=text, comment=comment)
     for other in lasting[1:]:
-        yield Change(do="close", title=title, number=other.number, comment=f"The same as #{one.number}.")
+        if other.told.commit in ("", state.commit):
+            yield Change(do="close", title=key.title, number=other.number, comment=f"The same as #{one.number}.")
 
 
-def _ended(nightly: Nightly, key: Key, issues: Sequence[Issue]) -> Iterator[Change]:
-    for one in (one for one in issues if one.state == "open"):
-        if key in nightly.over:
-            said = f"Over with {nightly.page}."
-        elif nightly.outlives(one):
-            said = f"No stage of {nightly.page} knows this training any more."
-        else:
-            continue
-        yield Change(do="close", title=_title(key), number=one.number, comment=said)
+def _fits(one: Issue, key: Key) -> tuple[bool, bool, int, int]:
+    """How well an open issue fits: of that commit, of that hardware, told of last; of two alike the older."""
+    return one.told.commit == key.commit, one.told.hardware == key.hardware, one.told.run, -one.number
 
 
-def _title(key: Key) -> str:
-    """The name of a stage and of a training are words: neither can name a person or an issue."""
-    kind, training = key
-    return f"nightly: {kind} [{training}]" if training else f"nightly: {kind}"
+def _state(nightly: Nightly, key: Key, trouble: Trouble, before: State, known: State) -> State:
+    """How it stands tonight; what tonight does not tell (`known`) is as it was."""
+    return State(
+        nights=max(1, before.nights + (before.run != nightly.run.id)),
+        run=nightly.run.id,
+        cause=wording.slug(trouble.cause),
+        workflow=nightly.night.workflow,
+        hardware=key.hardware or known.hardware,
+        commit=key.commit or known.commit,
+        reference=trouble.reference,
+        standing=trouble.standing,
+    )
 
 
-def _body(nightly: Nightly, key: Key, cause: Cause, nights: int) -> str:
-    kind, training = key
-    wanting = _wanting(nightly, cause, training)
-    lasts = f"{nights} nights in a row" if nights > 1 else "the first night"
-    blocks = [
-        f"<!-- backburn: {kind}{f' [{training}]' if training else ''} -->\n"
-        f"<!-- nights: {nights}, run: {nightly.run.id}, cause: {_slug(cause)},"
-        f" workflow: {_word(nightly.night.workflow)} -->",
-        _said(cause),
-        f"**What to do:** {code(cause.hint)}" if cause.hint and not wanting else "",
-        _next(nightly, cause, training, wanting),
-        nightly.table if nightly.reports else "",
-        f"{nightly.about}, {lasts}.",
-        "Kept by `backburn publish`, which closes it when it is over.",
-    ]
-    return "\n\n".join(block for block in blocks if block) + "\n"
-
-
-def _said(cause: Cause) -> str:
-    where = f" at {code(cause.where)}" if cause.where else ""
-    return f"**{code(cause.check)}** {code(cause.said, 1000)}{where}" if cause.check else code(cause.said, 1000)
-
-
-def _wanting(nightly: Nightly, cause: Cause, training: str) -> list[str]:
-    """The stages that a candidate of this night may help; none where something else stands first."""
-    parts = [(told.stage, part) for told in nightly.reports.values() for part in told.parts]
-    causes = [(stage, part.cause) for stage, part in parts if part.training == training]
-    stages = [stage for stage, each in causes if each and each.said.startswith(_WANTING)]
-    return stages if cause.said.startswith(_WANTING) else []
-
-
-def _next(nightly: Nightly, cause: Cause, training: str, wanting: Sequence[str]) -> str:
-    """The likely next step, by the check's own words."""
-    stage = cause.check.partition("/")[0]
-    if not re.fullmatch(r"[a-z]+", stage):
-        return "Look at the run: a stage did not come to its end, or its artifact is missing."
-    again = f"`backburn {stage}{f' {training}' if training else ''}` asks the same on a machine of yours."
-    if not wanting:
-        return again
-    fetch = f"`gh run download {nightly.run.id}`, look at each `candidate.json`"
-    bless = " and ".join(f"`backburn bless {one} <candidate.json>`" for one in wanting)
-    return f"If this machine is the one to compare with: {fetch}, then {bless}. {again}"
-
-
-def _slug(cause: Cause) -> str:
-    """The check's name (without one, the problem) as a comment in HTML can hold it."""
-    return _word(cause.check or cause.said)
-
-
-def _word(text: str) -> str:
-    return re.sub(r"[^A-Za-z0-9/._]+", "-", text)[:100] or "-"
-
-
-def _row(stage: str, part: Part) -> list[str]:
-    cause = f"{code(part.cause.check, 100)} {code(part.cause.said)}".strip() if part.cause else ""
-    verdict = part.verdict.value
-    return [_MARKS[part.verdict], stage, part.training and code(part.training), verdict, code(part.headline), cause]
+def _ended(nightly: Nightly, one: Issue) -> Iterator[Change]:
+    key, state = one.key or Key(""), one.told
+    said = nightly.over(key, state)
+    if not said and nightly.outlives(key, state):
+        said = f"No stage of {nightly.page} knows this training any more."
+    if said:
+        yield Change(do="close", title=key.title, number=one.number, comment=said)
+        return
+    passed = nightly.clean(key, state) if states.failed(key) else None
+    if passed is None or passed.reused:
+        return
+    nights = is_clean(state, nightly.run.id)
+    now = state._replace(clean=nights, run=nightly.run.id, workflow=nightly.night.workflow)
+    comment = wording.clean(nightly, CLEAN - nights) if not state.clean else ""
+    text = states.standing(one.body or "", now)
+    yield Change(do="update", title=key.title, number=one.number, body=text, comment=comment)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 
 from ..received import line
@@ -15,6 +16,13 @@ def code(text: str, limit: int = 300) -> str:
     """
     shown = line(text, limit).replace("`", "'").replace("|", "¦")  # what ends a span, and what ends a table's cell
     return f"`{shown}`" if shown else ""
+
+
+def block(rows: Sequence[str], language: str = "") -> str:
+    """Lines as they are, in a block that none of them can end."""
+    longest = max((len(run) for row in rows for run in re.findall("`+", row)), default=0)
+    fence = "`" * max(3, longest + 1)
+    return "\n".join([f"{fence}{language}", *rows, fence]) if rows else ""
 
 
 def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:

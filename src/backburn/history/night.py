@@ -19,7 +19,8 @@ from ..report import Figure, Level, Outcome, Report, Verdict, overall
 NO_VERDICT = "no verdict"
 FIGURES = 50  # of one training in one stage: what a line keeps
 TRAININGS = 20  # of one stage: each may open an issue
-_TRAINING = re.compile(r"(?:[A-Za-z0-9][A-Za-z0-9_-]{0,99})?")  # as config.py has it; empty: a stage without trainings
+TRAINING = re.compile(r"(?:[A-Za-z0-9][A-Za-z0-9_-]{0,99})?")  # as config.py has it; empty: a stage without trainings
+_HARDWARE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")  # as references.py has it
 _CONCLUDED = ("success", "failure")  # of a job: what else there is (cancelled, skipped) says nothing of the code
 
 
@@ -66,12 +67,20 @@ class Cause:
 
 @dataclass(frozen=True, kw_only=True)
 class Part:
-    """What one stage said of one training; `training` is empty for a stage without trainings."""
+    """What one stage said of one training; `training` is empty for a stage without trainings.
+
+    `hardware`, `reference` (what it was held against) and `standing` (its class, `changed` say) are the report's words,
+    empty where it has none; `reused`: nothing was trained, an earlier run's evidence was judged.
+    """
 
     training: str
     verdict: Verdict
     headline: str = ""
     cause: Cause | None = None
+    hardware: str = ""
+    reference: str = ""
+    standing: str = ""
+    reused: bool = False
     figures: Mapping[str, float | int]
 
 
@@ -91,11 +100,13 @@ class Told:
 
 
 class Stage(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A stage in a line: its figures by training, numbers only."""
+    """A stage in a line: its figures by training, numbers only; where each ran; which were not started."""
 
     verdict: Verdict
     seconds: float | None = None
     figures: dict[str, dict[str, float | int]] = {}
+    hardware: dict[str, str] = {}
+    reused: tuple[str, ...] = ()
 
 
 class Night(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -120,7 +131,7 @@ def told(report: Report) -> Told:
     trainings = list(dict.fromkeys(outcome.training for outcome in report.outcomes)) or [""]
     if len(trainings) > TRAININGS:
         raise UserError(f"{len(trainings)} trainings, more than {TRAININGS}")
-    strange = [one for one in trainings if not _TRAINING.fullmatch(one)]
+    strange = [one for one in trainings if not TRAINING.fullmatch(one)]
     if strange:
         raise UserError(f"no name of a training: {line(strange[0], 40)!r}")
     return Told(
@@ -172,7 +183,9 @@ def _passes(one: Told) -> bool:
 
 def _stage(one: Told) -> Stage:
     figures = {part.training: dict(part.figures) for part in one.parts if part.figures}
-    return Stage(verdict=one.verdict, seconds=one.seconds, figures=figures)
+    hardware = {part.training: part.hardware for part in one.parts if part.hardware}
+    reused = tuple(part.training for part in one.parts if part.reused)
+    return Stage(verdict=one.verdict, seconds=one.seconds, figures=figures, hardware=hardware, reused=reused)
 
 
 def _part(report: Report, training: str) -> Part:
@@ -184,8 +197,23 @@ def _part(report: Report, training: str) -> Part:
         verdict=verdict,
         headline=line(f"{figures[0].name} {figures[0]}", 80) if figures else "",
         cause=None if verdict is Verdict.PASS else _cause(outcomes),
+        hardware=_hardware(report, training),
+        reference=_text(figures, "reference"),
+        standing=_text(figures, "class"),
+        reused=training in report.reused,
         figures={} if training in report.reused else _numbers(figures),  # an earlier run's, measured once
     )
+
+
+def _hardware(report: Report, training: str) -> str:
+    """Of the table that says where it ran; empty for what is no name of a file of references."""
+    rows = [row for one in report.tables if (one.name, one.training) == ("environment", training) for row in one.rows]
+    named = next((text for name, text in rows if name == "hardware"), "")
+    return named if _HARDWARE.fullmatch(named) and named != "any" else ""
+
+
+def _text(figures: Sequence[Figure], name: str) -> str:
+    return next((line(one.text, 100) for one in figures if one.name == name), "")
 
 
 def _cause(outcomes: Sequence[Outcome]) -> Cause:

@@ -19,9 +19,11 @@ from ..github import Actions
 from ..report import Level
 from . import artifacts, branch, issues
 from .api import Api, Disabled
-from .issues import Change, Nightly
+from .issues import Change
 from .markdown import code
 from .night import NO_VERDICT, Night, Run, conclude, dumps, night
+from .nightly import Nightly
+from .state import word
 
 FOLDER = Path("build", "backburn")
 TOKEN = "BACKBURN_TOKEN"  # noqa: S105
@@ -81,9 +83,9 @@ def publish(asked: Asked, actions: Actions, say: Say, environ: Mapping[str, str]
     """
     remote, api = _rehearsed() if asked.rehearsal else _served(environ)
     now = datetime.datetime.now(datetime.UTC)
-    nightly = _read(asked, Run.from_environ(environ), now)
+    nightly, unread = _read(asked, Run.from_environ(environ), now)
     say(dumps(nightly.night).decode().rstrip())
-    troubles = [*_append(nightly.night, remote, say)]
+    troubles = [*((Level.WARNING, said) for said in unread), *_append(nightly.night, remote, say)]
     changes: tuple[Change, ...] = ()
     try:
         with _patience():
@@ -95,7 +97,7 @@ def publish(asked: Asked, actions: Actions, say: Say, environ: Mapping[str, str]
     except (Unjudged, OSError) as error:
         troubles.append((Level.ERROR, f"the issues were not brought up to date: {_sentence(error)}"))
     for change in changes:
-        say(f"would {change}" if api is None else str(change))
+        say(f"would {change}\n{change.body}".rstrip() if api is None else str(change))
     published = Published(nightly=nightly, changes=changes, troubles=tuple(troubles))
     say(f"night: {nightly.night.verdict}")
     actions.write_summary(_summary(published, asked))
@@ -133,10 +135,12 @@ def _rehearsed() -> tuple[branch.Remote, None]:
     return branch.Remote(url=str(folder / "history.git")), None
 
 
-def _read(asked: Asked, run: Run, now: datetime.datetime) -> Nightly:
+def _read(asked: Asked, run: Run, now: datetime.datetime) -> tuple[Nightly, tuple[str, ...]]:
+    """The night, and what was refused of that which adds to it alone: who is to blame."""
     found = artifacts.read(asked.folder, asked.stages)
     problems = tuple(conclude(found.reports, found.refused, asked.expect, asked.result))
-    return Nightly(run=run, night=night(run, found.reports, problems, now), reports=found.reports)
+    one = night(run, found.reports, problems, now)
+    return Nightly(run=run, night=one, reports=found.reports, blames=found.blames), found.unread
 
 
 def _append(one: Night, remote: branch.Remote, say: Say) -> Iterator[Trouble]:
@@ -171,7 +175,8 @@ def _keep_issues(nightly: Nightly, api: Api, now: datetime.datetime) -> tuple[Ch
     if nightly.run.ref != main:
         raise _NotHere(f"issues: left alone, they tell of {main}")
     ours = [one for one in issues.known(api, now) if one.key]
-    later = max((one.told.run for one in ours), default=0)
+    here = ("", word(nightly.night.workflow))
+    later = max((one.told.run for one in ours if one.told.workflow in here), default=0)
     if later > nightly.run.id:
         raise _NotHere(f"issues: left alone, they tell of a later night, run {later}")
     changes = tuple(issues.plan(nightly, ours, now))
