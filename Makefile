@@ -34,7 +34,7 @@ demo: $(VENV) ## Bake a project and rehearse its workflows here, with the real a
 
 .PHONY: test
 test: $(VENV) browser ## Run the test suite; ARGS go to pytest (ARGS='-m slow' for what CI adds)
-	.venv/bin/python -m pytest $(ARGS)
+	OMP_NUM_THREADS=1 .venv/bin/python -m pytest --numprocesses auto --maxprocesses 4 --dist worksteal $(ARGS)
 
 # The tests look at reports in a real browser, which pip does not have. tests/renderers/test_browser.py knows the names.
 .PHONY: browser
@@ -45,6 +45,14 @@ browser:
 	  apt-get -qq update && DEBIAN_FRONTEND=noninteractive apt-get -qq install --no-install-recommends chromium >/dev/null && exit; \
 	fi; \
 	echo 'No browser: tests/renderers/test_browser.py will fail. Install one, e.g. apt-get install chromium' >&2
+
+# They start a daemon of their own, in folders of their own; the machine's is not touched.
+.PHONY: engine
+engine: ## Install what the tests of the pool start beside pip's packages: Docker Engine, busybox, debootstrap, jq, a registry (Debian, root)
+	@if type dockerd containerd busybox debootstrap docker-registry jq >/dev/null 2>&1; then exit; fi; \
+	echo 'Installing docker.io, busybox-static, debootstrap, docker-registry and jq from Debian (320 MB, once)'; \
+	apt-get -qq update && DEBIAN_FRONTEND=noninteractive apt-get -qq install --no-install-recommends \
+	  docker.io containerd busybox-static debootstrap docker-registry jq >/dev/null
 
 .PHONY: lint
 lint: $(VENV) ## Run pre-commit on all files, and the types in the project's own environment
@@ -64,7 +72,7 @@ $(VENV): pyproject.toml constraints.txt
 	rm -rf .venv && $(PYTHON) -m venv .venv
 	.venv/bin/python $(PIP) install -c constraints.txt pip
 	.venv/bin/python $(PIP) install "$$(grep '^torch==' constraints.txt)"
-	.venv/bin/python $(PIP) install -c constraints.txt --group test --editable '.[rehearse]'
+	.venv/bin/python $(PIP) install -c constraints.txt --group test --editable '.[rehearse,pool]'
 	@touch $@
 
 .PHONY: clean

@@ -66,7 +66,8 @@ def environment():
             if not is_complete(folder):
                 build(files, folder)
                 prune(folder)
-    os.utime(str(folder / ".complete"))
+    with contextlib.suppress(OSError):  # a cache that is mounted read-only is one all the same
+        os.utime(str(folder / ".complete"))
     return folder
 
 

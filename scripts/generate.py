@@ -1,4 +1,4 @@
-"""Write what is derived: the `action.yml` of each stage, and the tables in docs/ and in the READMEs of the actions.
+"""Write what is derived: the `action.yml` of each stage and of blame, the tables in docs/ and in READMEs of actions.
 
 `.venv/bin/python scripts/generate.py` writes, `--check` only says what is out of date (exit 1). It reads the code of
 the checkout that it lies in, whatever is installed.
@@ -48,7 +48,7 @@ EXTRA_INPUTS: dict[str, dict[str, tuple[str, str]]] = {
     "hygiene": {},
     "unit": SELECT,
     "memorize": REQUIRE_GPU | FORCE,
-    "reproduce": REQUIRE_GPU,
+    "reproduce": REQUIRE_GPU | FORCE,
     "profile": REQUIRE_GPU | FORCE,
 }
 
@@ -56,6 +56,8 @@ EXTRA_INPUTS: dict[str, dict[str, tuple[str, str]]] = {
 PAGES = {
     "rehearse": "docs/rehearse.md",
     "bless": "docs/references.md",
+    "diff": "docs/diff.md",
+    "blame": "docs/blame.md",
     "publish": "docs/history.md",
     "report": "docs/report.md",
 }
@@ -112,20 +114,68 @@ runs:
 """
 
 
+# No stage, and in a job that trains all the same: what the stage reproduce is asked about afterwards.
+BLAME = "blame"
+GOOD = {"good": ("A commit where it was as it should be; empty: that of its reference for this hardware.", "")}
+BLAMES = {
+    "working-directory": INPUTS["working-directory"],
+    "artifact-name": (
+        "Name of the artifact with what was found. Give one where a job uses this action twice.",
+        INPUTS["artifact-name"][1],
+    ),
+    "unjudged": ("What a search that found no commit does to the job: `fail` or `warn`.", "fail"),
+    "require-gpu": (REQUIRE_GPU["require-gpu"][0].format(stage="reproduce"), ""),
+}
+FOUND = {
+    "verdict": "`pass`: a commit was found for each training; `unjudged`: not so; empty where blame was asked wrongly.",
+    "culprit": "The full hash of the commit, for the first training; empty where none was found.",
+}
+BLAMING = """\
+# Written by scripts/generate.py, which keeps the actions alike: change that, not this.
+name: backburn blame
+description: {question}
+inputs:
+{inputs}
+outputs:
+{outputs}
+runs:
+  using: composite
+  steps:
+    - id: blame
+      name: blame
+      shell: bash
+      env:
+{env}
+      run: exec python3 "$GITHUB_ACTION_PATH/../bootstrap.py" blame
+    - name: Keep what was found
+      if: ${{{{ always() && steps.blame.outputs.folder != '' }}}}
+      uses: {upload}
+      with:
+        name: ${{{{ inputs.artifact-name }}}}
+        path: ${{{{ steps.blame.outputs.folder }}}}/*/blame.json
+        retention-days: 14
+"""
+
+
 def inputs(stage: str) -> dict[str, tuple[str, str]]:
     """Name -> (what it is for, default)."""
-    every = INPUTS | EXTRA_INPUTS[stage]
+    every = BLAMES | GOOD if stage == BLAME else INPUTS | EXTRA_INPUTS[stage]
     return {name: (text.format(stage=stage), default.format(stage=stage)) for name, (text, default) in every.items()}
 
 
 def outputs(stage: str) -> dict[str, str]:
     """Name -> what it is."""
-    return OUTPUTS | FIGURES[stage]
+    return FOUND if stage == BLAME else OUTPUTS | FIGURES[stage]
 
 
 def question(stage: str) -> str:
     """The first line of the stage's page; it may not need quotes in YAML."""
-    return first_line(catalog.STAGES[stage])
+    return asked(BLAME) if stage == BLAME else first_line(catalog.STAGES[stage])
+
+
+def asked(verb: str) -> str:
+    """The question of a verb that is no stage."""
+    return (cli.cli.commands[verb].help or "").partition("\n")[0]
 
 
 def first_line(told: object) -> str:
@@ -135,19 +185,20 @@ def first_line(told: object) -> str:
 
 def action(stage: str) -> str:
     """The whole action.yml."""
+    step, template = (BLAME, BLAMING) if stage == BLAME else ("stage", ACTION)
     given = "".join(
         f'  {name}:\n    description: "{text}"\n    default: "{default}"\n'
         for name, (text, default) in inputs(stage).items()
     )
     back = "".join(
-        f'  {name}:\n    description: "{text}"\n    value: ${{{{ steps.stage.outputs.{name} }}}}\n'
+        f'  {name}:\n    description: "{text}"\n    value: ${{{{ steps.{step}.outputs.{name} }}}}\n'
         for name, text in outputs(stage).items()
     )
     # The name of the artifact is the upload's business; everything else is an option of the CLI.
     options = [name for name in inputs(stage) if name != "artifact-name"]
     env = "".join(f"        {variable(name)}: ${{{{ inputs.{name} }}}}\n" for name in options)
     parts = {"inputs": given.rstrip(), "outputs": back.rstrip(), "env": env.rstrip()}
-    return ACTION.format(stage=stage, question=question(stage), upload=UPLOAD, **parts)
+    return template.format(stage=stage, question=question(stage), upload=UPLOAD, **parts)
 
 
 def variable(name: str) -> str:
@@ -262,7 +313,7 @@ def between_marks(path: Path, parts: dict[str, str]) -> str:
 
 def derived() -> Iterator[tuple[Path, str]]:
     """Every derived file with what it should hold."""
-    for stage in FIGURES:
+    for stage in (*FIGURES, BLAME):
         yield ROOT / f"actions/{stage}/action.yml", action(stage)
     for path, parts in marked():
         yield path, between_marks(path, parts)
@@ -272,7 +323,7 @@ def marked() -> Iterator[tuple[Path, dict[str, str]]]:
     """Every file with marks: what goes between those of each name."""
     for path in sorted((ROOT / "actions").glob("*/action.yml")):
         name = path.parent.name
-        declared = action(name) if name in FIGURES else path.read_text(encoding="utf-8")
+        declared = action(name) if name in (*FIGURES, BLAME) else path.read_text(encoding="utf-8")
         yield path.parent / "README.md", {"tables": tables(declared)}
     yield ROOT / "docs/actions.md", {"actions": overview()}
     yield ROOT / "docs/configuration.md", {"command line": listed(common())}

@@ -249,6 +249,10 @@ DEFECTS = {
         edits=((MODEL, "    def forward(", "        self.layers[-1].weight.data.mul_(20)\n\n    def forward("),),
         shows={"reproduce/curve-holds": "fail"},
     ),
+    "weights that start a thousandth larger": Defect(
+        edits=((MODEL, "    def forward(", "        self.layers[-1].weight.data.mul_(1.001)\n\n    def forward("),),
+        shows={"reproduce/unchanged": "fail"},
+    ),
     "references of another machine": Defect(
         edits=(moved("reproduce"), moved("profile")),
         shows={"reproduce/reference-is-comparable": "unjudged", "profile/reference-is-comparable": "unjudged"},
@@ -355,6 +359,7 @@ RUNS = (
     Run(workflow="nightly", defects=("a changed learning rate",)),
     Run(workflow="nightly", defects=("a loss that is summed",)),
     Run(workflow="nightly", defects=("weights that start too large", "more padding")),
+    Run(workflow="nightly", defects=("weights that start a thousandth larger",)),
     Run(workflow="nightly", defects=("half a batch",)),
     Run(workflow="nightly", defects=("a doubled forward",)),
     Run(workflow="nightly", defects=("no_grad lost in validation",)),

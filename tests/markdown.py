@@ -22,7 +22,7 @@ class Block:
 
 def pages(root=REPOSITORY):
     """Path from the root -> text, of every page in this repository but those of a bake."""
-    found = [*root.glob("*.md"), *root.glob("docs/**/*.md"), *root.glob("actions/**/*.md")]
+    found = [*root.glob("*.md"), *root.glob("docs/**/*.md"), *root.glob("actions/**/*.md"), *root.glob("runner/*.md")]
     return {path.relative_to(root).as_posix(): path.read_text(encoding="utf-8") for path in sorted(found)}
 
 

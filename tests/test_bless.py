@@ -57,7 +57,7 @@ def candidate(root, training="digits", *, loss=0.5, hardware="cpu-avx2", seeds=S
             f"loss@{step}": tuple(loss + 1 / step + place / 100 for place in range(len(seeds))) for step in range(1, 90)
         },
     }
-    about = {"figures": figures, "commit": git.head(root), "date": "2026-11-21"} | about
+    about = {"figures": figures, "commit": git.head(root), "date": "2026-11-21", "repeated": 20} | about
     return Reference(stage=stage, training=training, machine=Machine(hardware=hardware), seeds=seeds, **about)
 
 
@@ -355,7 +355,10 @@ def test_old_and_new_stand_side_by_side_and_what_moved_most_first(root, tmp_path
     figures = {**now.figures, "final f1": (0.5,) * 5, "steps": (110,) * 5}
     del figures["final accuracy"]
     now = msgspec.structs.replace(now, figures=figures, machine=Machine(hardware="cpu-avx2", hard={"torch": "2.13"}))
-    text = shown(blessed(root, lay(now, file)))
+    with pytest.raises(UserError, match="another environment than the reference's: torch: - → 2.13"):
+        blessed(root, lay(now, file))
+    text = shown(blessed(root, lay(now, file), epoch=True))
+    assert "by the environment alone: " not in text  # no metric is in both
     assert row(text, "loss@89") == ["loss@89", "0.531236", "±", "0.016", "0.631236", "±", "0.016", "+18.82%", "+6.3"]
     assert "loss@1 " not in text  # it moved least
     assert row(text, "… 86 more of loss@")[-2:] == ["no", "more"]
@@ -364,7 +367,42 @@ def test_old_and_new_stand_side_by_side_and_what_moved_most_first(root, tmp_path
     assert row(text, "steps") == ["steps", "100", "110", "+10.00%"]
     for line in ("environment: torch: - → 2.13", "settings: lr: 0.1 → 0.2", "data: train: a → b"):
         assert line in text
-    assert len(text.splitlines()) < 25
+    assert len(text.splitlines()) < 26
+
+
+def test_the_text_for_the_pull_request_lies_beside_the_evidence(root, tmp_path, monkeypatch):
+    monkeypatch.setenv("GITHUB_ACTOR", "ada")
+    file = tmp_path / "candidate.json"
+    blessed(root, lay(candidate(root), file))
+    now = msgspec.structs.replace(candidate(root), machine=Machine(hardware="cpu-avx2", hard={"torch": "2.13"}))
+    done = blessed(root, lay(now, file), epoch=True)
+    assert "by the environment alone: final accuracy: 0.902 → 0.902 (+0.00%)" in shown(done)
+    path = root / "build" / "backburn" / "reproduce" / "bless.md"
+    assert done[0].review == path and f"For the pull request: {os.path.relpath(path)}" in shown(done)
+    text = path.read_text()
+    assert "- blessed by `ada`" in text and "- environment: `torch: - → 2.13`" in text
+    assert run(root, "status", "--porcelain") == "?? references/"
+
+
+def test_an_epoch_is_refused_before_anything_is_trained(root, tmp_path):
+    file = lay(candidate(root), tmp_path / "candidate.json")
+    assert "no epoch to end" in refused(root, file, epoch=True)
+    blessed(root, file)
+    commit(root)
+    (root / "model.py").touch()
+    commit(root)
+    with pytest.raises(UserError, match="an epoch needs the reference's own commit"):
+        blessed(root, epoch=True, trainings=("digits",))
+
+
+def test_a_training_that_does_not_repeat_or_was_not_asked_is_refused(root, tmp_path):
+    where = "at step 1: gradients (backward)"
+    file = tmp_path / "candidate.json"
+    assert where in refused(root, lay(candidate(root, repeated=0, apart=where), file))
+    assert "it was not run twice" in refused(root, lay(candidate(root, repeated=0), file))
+    (root / "pyproject.toml").write_text(PROJECT + "[tool.backburn.reproduce]\nself-steps = 0\n")
+    commit(root)
+    assert blessed(root, lay(candidate(root, repeated=0, apart=where), file))
 
 
 def row(text, name):

@@ -10,15 +10,20 @@ import time
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
 from backburn import catalog, cli
 from backburn.catalog import STAGES
+from backburn.reproduction.culprit import Blame, Conclusion, Culprit
 from tests.conftest import commit
+from tests.reproduction import evidence, symbols
 
 REPOSITORY = Path(__file__).parents[1]
 BIN = Path(sys.executable).parent
 PYPROJECT = "[tool.backburn]\ninstall = 'none'\n"
 GITHUB = ("GITHUB_OUTPUT", "GITHUB_STEP_SUMMARY")
+NOT_FOUND = Blame(training="digits", said="both ends are the same")
+FOUND = Blame(training="digits", conclusion=Conclusion.FOUND, culprit=Culprit(commit="c0ffee"), said="it differs")
 
 
 @pytest.fixture
@@ -54,6 +59,32 @@ def test_a_pass(project):
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout.startswith("✓ unit: pass")
     assert (project / "build" / "backburn" / "unit" / "report.json").exists()
+
+
+@pytest.mark.parametrize(
+    ("found", "words", "code", "told"),
+    [
+        (FOUND, (), 0, {"verdict": "pass", "culprit": "c0ffee", "level": "notice"}),
+        (NOT_FOUND, (), 3, {"verdict": "unjudged", "culprit": "", "level": "warning"}),
+        (NOT_FOUND, ("--unjudged", "warn"), 0, {"verdict": "unjudged", "culprit": "", "level": "warning"}),
+        (None, ("--unjudged", "warn"), 0, {"verdict": "unjudged", "culprit": ""}),
+    ],
+)
+def test_blame_tells_a_job_what_it_found(project, tmp_path, monkeypatch, found, words, code, told):
+    """The search itself is stood in for: tests/blame has it."""
+    (tmp_path / "output").touch()
+    for name, text in {"ACTIONS": "true", "OUTPUT": str(tmp_path / "output")}.items():
+        monkeypatch.setenv(f"GITHUB_{name}", text)
+    monkeypatch.setenv("BACKBURN_REHEARSAL", "1")
+    asked = []
+    monkeypatch.setattr("backburn.blame.blame", lambda one: asked.append(one) or ((found,) if found else ()))
+    done = CliRunner().invoke(cli.cli, ["blame", "-C", str(project), "--require-gpu", *words], standalone_mode=False)
+    assert done.exception is None and done.return_value == code
+    assert asked[0].given == {"require_gpu": True, "rehearsal": True}
+    outputs = dict(re.findall(r"^(\w+)<<\S+\n(.*)\n", (tmp_path / "output").read_text(), re.MULTILINE))
+    assert (outputs["verdict"], outputs["culprit"]) == (told["verdict"], told["culprit"])
+    assert outputs["folder"] == str(project / "build" / "backburn" / "reproduce")
+    assert ("level" not in told) or f"::{told['level']} title=backburn blame::digits: " in done.output
 
 
 def test_a_fail_names_file_and_line(project):
@@ -329,6 +360,67 @@ def test_help_is_the_stages_own_words(project):
     for name, stage in STAGES.items():
         done = backburn(name, "--help", cwd=project)
         assert stage.__doc__.strip().splitlines()[0] in done.stdout
+
+
+@pytest.fixture
+def two(tmp_path):
+    """Evidence of a training, and of one whose learning rate is another from step 2 on."""
+    steps = [symbols.trained(symbols.at("lr", since, 0.02), steps=5, detailed=False) for since in (9, 2)]
+    return [str(evidence.folder(tmp_path / name, one)) for name, one in zip("ab", steps)]
+
+
+def test_two_recorded_trainings_are_the_same_or_different(two, capsys):
+    assert cli._guarded(["diff", two[0], two[0]]) == 0
+    assert capsys.readouterr().out.startswith("= the same, to the last bit: ")
+    assert cli._guarded(["diff", *two]) == 1
+    assert capsys.readouterr().out.startswith("≠ they part at step 2, optimizer: lr of the optimizer is 0.02, was 0.01")
+
+
+def test_a_diff_is_one_json_document(two, capsys):
+    assert cli._guarded(["diff", *two, "--json"]) == 1
+    said = json.loads(capsys.readouterr().out)
+    assert (said["kind"], said["schema"], said["same"]) == ("diff", 1, False)
+    assert (said["divergence"]["step"], said["divergence"]["kind"], said["divergence"]["name"]) == (
+        2,
+        "optimizer",
+        "lr",
+    )
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("none",), "there is no such file or folder"),
+        ((".",), "it holds no probe.json of a full training"),
+        (("wine",), "is of 'digits', wine of 'wine'"),
+        (("a", "--training", "wine"), "it is a training called 'digits', not 'wine'"),
+        (("newer",), "schema 2 is newer than the 1"),
+        (("cut",), "not readable as JSON"),
+    ],
+)
+def test_what_cannot_be_compared_is_asked_wrongly(two, tmp_path, monkeypatch, capsys, words, said):
+    monkeypatch.chdir(tmp_path)
+    evidence.folder(tmp_path / "wine", training="wine")
+    evidence.folder(tmp_path / "newer", schema=2)
+    evidence.folder(tmp_path / "cut").joinpath("probe.json").write_text("{")
+    (tmp_path / "empty").mkdir()
+    assert cli._guarded(["diff", two[0], *(word if word != "." else "empty" for word in words)]) == 2
+    assert said in capsys.readouterr().err
+
+
+def test_a_diff_gives_the_runner_no_orders(two, tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("GITHUB_ACTIONS", "true")
+    evil = evidence.folder(tmp_path / "evil", settings={"hparams.lr": "::error::forged"})
+    assert cli._guarded(["diff", two[0], str(evil)]) == 1
+    out = capsys.readouterr().out
+    assert out.startswith("::stop-commands::") and "forged" in out
+
+
+def test_the_help_of_diff_is_light():
+    code = "import sys, backburn.cli as c; c._guarded(['diff', '--help']); print(*sys.modules)"
+    said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    loaded = said.splitlines()[-1].split()
+    assert not {"rich", "backburn.reproduction.diff", "backburn.reproduction.printed"} & {*loaded}
 
 
 PAGES = {"bless": "references", "publish": "history"}  # a verb whose page is called by what it makes

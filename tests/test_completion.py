@@ -59,6 +59,7 @@ def test_verbs_options_trainings_workflows_and_stages(project):
     assert offered(project, "memorize", "digi") == ["digits"]
     assert offered(project, "profile", "digits", "") == ["digits", "dig-up"]
     assert offered(project, "bless", "reproduce", "--training", "digi") == ["digits"]
+    assert offered(project, "diff", "--training", "digi") == ["digits"]
     assert offered(project, "rehearse", "n") == ["nightly"]
     assert offered(project, "bless", "re") == ["reproduce"]
 

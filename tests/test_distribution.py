@@ -97,7 +97,7 @@ def test_the_wheel_is_the_package_and_what_git_has_of_the_toolkit(source, wheel,
     assert files(folder, *PARTS) == tracked(source, *(part for part in PARTS if (source / part).exists()))
     assert not [name for name in package if re.search(r"(^|/)(build|tests|dist|__pycache__|\..*_cache)/", name)]
     print(f"\nwheel: {wheel.stat().st_size / MIB:.2f} MiB")
-    assert wheel.stat().st_size < MIB
+    assert wheel.stat().st_size < 2 * MIB  # the sources twice: as the package, and in toolkit.zip for actions
 
 
 def test_the_sdist_makes_the_same_wheel(sdist, wheel, tmp_path):

@@ -8,10 +8,12 @@ import sys
 import textwrap
 from pathlib import Path
 
+import click
 import pytest
 import yaml
 
 from backburn import catalog, cli, config
+from backburn.pool import config as pool
 from tests.conftest import REPOSITORY, commit
 from tests.markdown import LANGUAGES, anchors, blocks, commands, links, pages
 from tests.test_audits import audit
@@ -73,6 +75,8 @@ def unknown(text):
     """Verbs and options in the prose of a page that the command line does not have."""
     for words in commands(text):
         verb = cli.cli if words[0].startswith("-") else cli.cli.commands.get(words[0])
+        if isinstance(verb, click.Group) and verb is not cli.cli and words[1:]:
+            verb, words = verb.get_command(click.Context(verb), words[1]), words[1:]
         if verb is None and words[0] not in ("x", "<stage>"):
             yield words[0]
         known = {name for one in (verb or cli.cli).params for name in (*one.opts, *one.secondary_opts)}
@@ -90,6 +94,10 @@ def test_a_verb_and_an_option_that_are_not_there_are_seen():
     assert list(unknown("`backburn memorise`, `backburn memorize --gpu` and `backburn unit --select x`")) == [
         "memorise",
         "--gpu",
+    ]
+    assert list(unknown("`backburn pool stats`, `backburn pool drain --now` and `backburn pool status --json`")) == [
+        "stats",
+        "--now",
     ]
 
 
@@ -119,6 +127,9 @@ DECLARED = '[tool.backburn.trainings.digits]\ncommand = "python -m digits.train 
 
 def loaded(text, folder):
     """The settings of a block, with the training that the pages speak of; all that a stage reads of it is read."""
+    if text.startswith("[github]"):
+        (folder / "pool.toml").write_text(text)
+        return pool.load(folder / "pool.toml")
     if "[tool.backburn.trainings.digits]" not in text and "trainings.wine]" not in text:
         text += DECLARED
     (folder / "pyproject.toml").write_text(text)
@@ -136,7 +147,10 @@ def test_every_toml_block_is_read(read, tmp_path):
         assert loaded(one.text, tmp_path), one
 
 
-@pytest.mark.parametrize("text", ["[tool.backburn.memorize]\nstep = 3\n", '[tool.backburn.unit]\nbudget = "soon"\n'])
+@pytest.mark.parametrize(
+    "text",
+    ["[tool.backburn.memorize]\nstep = 3\n", '[tool.backburn.unit]\nbudget = "soon"\n', "[github]\nurls = 1\n"],
+)
 def test_a_toml_block_with_a_mistake_is_seen(text, tmp_path):
     with pytest.raises(config.UserError):
         loaded(text, tmp_path)
@@ -213,6 +227,8 @@ def test_every_python_block_compiles(read):
 
 ELSEWHERE = {
     "make demo": "what .ci/run does",
+    "pip install 'backburn[pool]'": "of the index, once released",
+    "backburn pool run": "wants GitHub and a container engine; tests/pool has both",
     "pip install 'backburn[rehearse]'": "of the index, once released; the quick starts install the same from git",
     "gh variable set BACKBURN_GPU --body true": "GitHub's own, with an account",
     "gh issue list --label backburn --state all": "GitHub's own, with an account",
@@ -223,12 +239,62 @@ ELSEWHERE = {
     "backburn publish artifacts --result success": "wants a run of GitHub Actions; tests/history has a server for it",
     'backburn publish artifacts --expect "unit memorize" --result failure': "the same",
 }
+ELSEWHERE |= {  # of docs/runner.md
+    "git clone https://github.com/backburn-ci/backburn": "the quick starts do",
+    **{
+        f"sudo ./backburn/runner/setup.sh {words}": "changes a machine; tests/runner has one to change"
+        for words in (
+            "--url https://github.com/your-team --app-id 123456 --key app.pem --dry-run",
+            "--url https://github.com/your-team --app-id 123456 --key app.pem",
+            "--uninstall --dry-run",
+            "--uninstall",
+        )
+    },
+    **{
+        f"docker {words}": "wants an engine and a registry"
+        for words in (
+            'tag "$image" ghcr.io/your-team/gpu-runner:1',
+            "tag backburn-runner ghcr.io/your-team/gpu-runner:1",
+            "push ghcr.io/your-team/gpu-runner:1",
+        )
+    },
+    "image=$(docker image ls --quiet backburn-runner | head -1)": "wants an engine",
+    "digest=$(docker inspect --format '{{index .RepoDigests 0}}' ghcr.io/your-team/gpu-runner:1)": "the same",
+    'backburn pool export-arc --image "$digest" --output values.yaml': "the same; tests/pool/arc has an image",
+}
+ELSEWHERE |= {  # of docs/pool.md and runner/README.md
+    "backburn pool doctor": "asks GitHub; tests/pool/doctor has one",
+    **{
+        line: "changes a machine; tests/pool/setup has one to change"
+        for line in (
+            "backburn pool setup --url https://github.com/acme --app-id 123456 --key app.pem",
+            "backburn pool uninstall",
+        )
+    },
+    **{
+        line: "wants an engine and a registry; tests/runner builds it from a base of its own"
+        for line in (
+            "base=ghcr.io/actions/actions-runner:latest",
+            'docker pull "$base"',
+            "docker build --tag backburn-runner runner/ \\",
+            '--build-arg BASE="$(docker inspect --format \'{{index .RepoDigests 0}}\' "$base")"',
+            "docker inspect --format '{{index .RepoDigests 0}}' ghcr.io/your-team/gpu-runner:1",
+            "docker inspect --format '{{.Id}}' backburn-runner",
+        )
+    },
+}
 # Commands that end otherwise than with 0 in the place where they run here: (exit code, why).
 ENDS = {
     ("docs/quickstart-new.md", "backburn memorize"): (1, "the sign is wrong"),
     ("docs/memorize.md", "backburn memorize digits --require-gpu"): (3, "no GPU here"),
     ("docs/reproduce.md", "backburn reproduce"): (3, "nothing is blessed yet"),
     ("docs/reproduce.md", "backburn reproduce digits --require-gpu"): (3, "no GPU here"),
+    ("docs/references.md", "backburn bless reproduce candidate.json --epoch"): (2, "the same environment"),
+    ("docs/diff.md", "backburn diff build/backburn/reproduce/digits build/backburn/reproduce/digits/seed-1"): (
+        1,
+        "another seed",
+    ),
+    ("docs/blame.md", "backburn blame"): (2, "nothing is blessed yet"),
     ("docs/profile.md", "backburn profile"): (3, "nothing is blessed yet"),
     ("docs/profile.md", "backburn profile digits --require-gpu"): (3, "no GPU here"),
     ("docs/rehearse.md", "backburn rehearse"): (3, "nothing is blessed yet"),
@@ -239,22 +305,67 @@ ENDS = {
         "one stage has reported, not three",
     ),
 }
+ENDS |= {
+    ("docs/pool.md", f"backburn pool {words}"): (3, why)
+    for words, why in {
+        "drain cpu0 --timeout 2h": "no supervisor runs here that could",
+        "drain all": "no supervisor runs here that could",
+        "gc --dry-run": "no engine here",
+        "gc": "no engine here",
+    }.items()
+}
+ENDS[("docs/runner.md", "backburn pool drain all --timeout 2h")] = (3, "no supervisor runs here that could")
+# A slot that a supervisor had armed, and an engine that does not answer.
+POOL = """
+export TOKEN=ghp_0123456789abcdef
+cat > pool.toml <<END
+[github]
+url = "https://github.com/your-team"
+token = "env:TOKEN"
+[pool]
+name = "lab1"
+image = "runner"
+state = "$PWD/state"
+[slots]
+cpu = 1
+[docker]
+host = "unix:///none"
+END
+python - <<END
+from pathlib import Path
+from backburn.pool.lease import State, Wanted
+from backburn.pool.store import Standing, Store
+about = dict(device="", since=0.0, reason="", failures=0, wanted=Wanted.RUN)
+Store(Path("state")).settle(Standing(name="cpu0", state=State.BUSY, **about))
+END
+"""
+# Each rounded run of a new reference is a process that loads torch.
+FEWER = "sed -i 's/timeout = \"4h\".*/&\\nulps = 1/' pyproject.toml; git commit -qam Fewer"
 # What a page takes for granted.
 BEFORE = {
+    "docs/pool.md": POOL,
+    "docs/runner.md": POOL,
     "docs/history.md": """
         backburn unit && mkdir artifacts && cp -r build/backburn/unit artifacts/unit-train-0
         git checkout -q --orphan backburn-history && git rm -rfq . && mkdir nights
         echo '{"date": "2026-11-21", "verdict": "pass", "stages": {}}' > nights/2026-11.jsonl
         git add nights && git commit -qm "2026-11-21" && git push -q origin backburn-history && git checkout -q main
     """,
-    "docs/references.md": """
+    "docs/blame.md": "sed -i 's/lr=self/lr=1.01 * self/' src/*/model.py; git commit -qam 'Raise the rate (#7)'",
+    "docs/diff.md": """
+        sed -i 's/timeout = "4h".*/seeds = 3\\nulps = 0/' pyproject.toml
+        backburn reproduce || [ $? = 3 ]
+    """,
+    "docs/reproduce.md": FEWER,
+    "docs/references.md": f"""
+        {FEWER}
         echo candidate.json >> .git/info/exclude
         backburn reproduce --candidate || [ $? = 3 ]
         cp build/backburn/reproduce/digits/candidate.json .
     """,
     "docs/rehearse.md": "cp .github/workflows/push.yml other.yml; git add other.yml; git commit -qm Other",
 }
-QUICK = {"docs/hygiene.md", "docs/template.md", "docs/completion.md"}
+QUICK = {"docs/hygiene.md", "docs/template.md", "docs/completion.md", "docs/pool.md", "docs/runner.md"}
 FROM_NOTHING = {
     "docs/quickstart-new.md",
     "docs/quickstart-existing.md",

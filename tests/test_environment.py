@@ -76,6 +76,7 @@ def output(found, root, *command):
     return done.stdout.strip()
 
 
+@pytest.mark.slow
 def test_one_build_serves_two_checkouts_and_an_interrupted_one_serves_none(cached, tmp_path):
     a, b = (tiny(tmp_path / name, **{"constraints.txt": "iniconfig==2.0.0\n"}) for name in "ab")
     first = start(a)
@@ -115,6 +116,7 @@ def test_one_build_serves_two_checkouts_and_an_interrupted_one_serves_none(cache
     assert output(found, a, "small") and (a / "build/backburn/environment/.complete").read_text() != stamp
 
 
+@pytest.mark.slow
 def test_dependencies_that_only_the_build_knows(cached, tmp_path):
     text = PYPROJECT.replace("hatchling.build", "setuptools.build_meta").replace("hatchling", "setuptools>=77")
     text = text.replace('dependencies = ["iniconfig>=1"]', 'dynamic = ["dependencies"]').partition("[project.opt")[0]

@@ -129,3 +129,12 @@ def test_what_git_tracks_is_relative_to_the_folder(repository, tmp_path):
 def test_a_path_elsewhere_stays_as_it_is(tmp_path):
     assert git.relative(tmp_path / "a" / "b.py", tmp_path) == "a/b.py"
     assert git.relative(tmp_path, tmp_path / "a") == tmp_path.as_posix()
+
+
+def test_the_name_that_commits_are_made_under(tmp_path, monkeypatch):
+    monkeypatch.setenv("GIT_CONFIG_GLOBAL", str(tmp_path / "none"))
+    monkeypatch.setenv("GIT_CONFIG_NOSYSTEM", "1")
+    subprocess.run(["git", "init", "-q"], cwd=tmp_path, check=True)
+    assert git.user(tmp_path) == ""
+    subprocess.run(["git", "config", "user.name", "Ada Lovelace"], cwd=tmp_path, check=True)
+    assert git.user(tmp_path) == "Ada Lovelace"

@@ -290,7 +290,7 @@ def reusing(toy, monkeypatch, tmp_path):
     monkeypatch.setenv("PATH", os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]]))
     monkeypatch.delenv("BACKBURN_FORCE")
     monkeypatch.delenv("GITHUB_RUN_ATTEMPT", raising=False)
-    monkeypatch.setattr(catalog, "REUSED", {"toy"})
+    monkeypatch.setattr(catalog, "REUSED", {"toy": kept.Term()})
     monkeypatch.setattr(kept, "_toolkit", lambda: "the same")  # whoever edits this repository meanwhile
     (toy.root / "train.py").write_text("x = 1")
     os.utime(toy.root / "train.py", (1, 1))
@@ -398,8 +398,20 @@ def test_only_what_ran_to_its_end_and_was_judged_is_kept(reusing, gather, given)
 
 
 def test_a_stage_that_reuses_nothing_trains_each_time(reusing, monkeypatch):
-    monkeypatch.setattr(catalog, "REUSED", set())
+    monkeypatch.setattr(catalog, "REUSED", {})
     assert reusing()[1] and reusing()[1]
+
+
+@pytest.mark.parametrize(("loss", "again"), [(0.5, False), (9.0, True)])
+def test_a_stage_may_reuse_what_passed_and_nothing_else(reusing, monkeypatch, loss, again):
+    monkeypatch.setattr(catalog, "REUSED", {"toy": kept.Term(days=7, passed=True)})
+    reusing(lambda: Evidence(loss=loss))
+    assert reusing(lambda: Evidence(loss=loss))[1] is again
+
+
+def test_a_night_that_passed_is_trained_again_within_the_week_and_one_that_did_not_each_night():
+    assert catalog.REUSED["reproduce"].passed and 6 < catalog.REUSED["reproduce"].days < 7
+    assert set(catalog.REUSED) == set(catalog.REFERENCED)
 
 
 def test_kept_evidence_that_is_none_of_this_stage_is_not_believed(reusing, tmp_path):

@@ -39,6 +39,10 @@ def caches():
 def blessed(caches, baked, tmp_path_factory):
     """The bake with references of this machine, blessed and committed as its README says."""
     folder = Path(shutil.copytree(baked, tmp_path_factory.mktemp("blessed") / "digits", symlinks=True))
+    settings = folder / "pyproject.toml"
+    fewer = settings.read_text().replace("[tool.backburn.reproduce]\n", "[tool.backburn.reproduce]\nulps = 1\n")
+    settings.write_text(fewer)  # each is a process that loads torch
+    subprocess.run(["git", "commit", "-qam", "Fewer rounded runs"], cwd=folder, check=True)
     for stage in ("reproduce", "profile"):
         words = [sys.executable, "-m", "backburn", "bless", stage, "-C", str(folder)]
         done = subprocess.run(words, capture_output=True, text=True)
@@ -234,7 +238,7 @@ def cut(text):
 
 
 def newer(text):
-    return text.replace('"schema": 1', '"schema": 99')
+    return text.replace('"schema": 2', '"schema": 99')
 
 
 @pytest.mark.slow

@@ -17,7 +17,7 @@ from typing import Any
 
 import msgspec
 
-from . import catalog, config, git, pipeline, references
+from . import catalog, config, epochs, evidence, git, pipeline, references, review
 from .errors import UserError
 from .references import Reference
 from .report import Report
@@ -31,22 +31,28 @@ _A_FILE = f"FILE is a {pipeline.CANDIDATE}, or a folder that holds some: a downl
 
 @dataclass(frozen=True, kw_only=True)
 class Asked:
-    """What a door asks for; `file` is a candidate, or a folder that holds some (None: made here)."""
+    """What a door asks for; `file` is a candidate, or a folder that holds some (None: made here). `epoch`: only the
+    environment changed.
+    """
 
     stage: str
     folder: Path
     file: Path | None = None
     trainings: tuple[str, ...] = ()
     reason: str = ""
+    epoch: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
 class Blessed:
-    """A reference that was written, the one before it (None: the first), and what to think of, if anything."""
+    """A reference that was written, the one before it (None: the first), what to think of, if anything, and the file
+    with the text for its pull request.
+    """
 
     new: Reference
     old: Reference | None
     path: Path
+    review: Path
     warning: str = ""
 
 
@@ -68,10 +74,14 @@ def bless(asked: Asked) -> tuple[Blessed, ...]:
     given = _given(asked.file, asked) if asked.file else ()
     names = config.chosen(settings, tuple(dict.fromkeys(asked.trainings or [one.training for one in given])))
     before = {name: references.known(settings.root, asked.stage, name) for name in names}
+    if asked.epoch and not given:
+        for name in names:
+            epochs.expect_commit(before[name], head, name)
     candidates = given or _made_here(asked, settings, names, head)
     all_blessed = tuple(_blessed(one, before[one.training], asked, settings, head) for one in candidates)
     for one in all_blessed:
         _write(one)
+    _write_review(all_blessed, settings.root)
     return all_blessed
 
 
@@ -143,10 +153,12 @@ def _blessed(
 ) -> Blessed:
     """What is to be written. Raises UserError for a candidate that cannot become the reference."""
     _expect_fit(one, settings)
+    old = before.get(one.machine.hardware)
     return Blessed(
-        new=msgspec.structs.replace(one, reason=asked.reason),
-        old=before.get(one.machine.hardware),
+        new=epochs.with_history(msgspec.structs.replace(one, reason=asked.reason), old, epoch=asked.epoch),
+        old=old,
         path=references.path_of(one, settings.root),
+        review=settings.root / pipeline.FOLDER / asked.stage / "bless.md",
         warning="" if one.commit == head else _of_another_commit(one, settings.root, head),
     )
 
@@ -166,6 +178,17 @@ def _write(one: Blessed) -> None:
         references.write(one.new, one.path)
     except OSError as error:
         raise UserError(f"cannot write: {error.strerror}", where=str(one.path), hint="Check its owner.") from error
+
+
+def _write_review(all_blessed: Sequence[Blessed], root: Path) -> None:
+    """Beside the evidence, which git ignores: it is for the pull request, not for the repository."""
+    who = os.environ.get("GITHUB_ACTOR") or git.user(root)
+    text = review.markdown([(one.new, one.old) for one in all_blessed], who)
+    path = all_blessed[0].review
+    try:
+        evidence.write(text.encode(), path)
+    except OSError as error:
+        raise UserError(f"cannot write: {error.strerror}", where=str(path), hint="Check its owner.") from error
 
 
 def _expect_fit(one: Reference, settings: config.Settings) -> None:
@@ -205,6 +228,8 @@ def render(all_blessed: Sequence[Blessed], here: Path, *, width: int = 100, colo
         for line in _beside(one):
             console.print(f"  {_plain(line)}", soft_wrap=True)
         console.print(f"  Wrote {os.path.relpath(one.path, here)}\n", soft_wrap=True)
+    text = os.path.relpath(all_blessed[0].review, here)
+    console.print(f"For the pull request: {text}", soft_wrap=True)
     place = os.path.relpath(all_blessed[0].path.parents[2], here)
     console.print(f"Next: look at the figures, then `git add {place} && git commit`.", soft_wrap=True)
     return stream.getvalue()
@@ -298,8 +323,17 @@ def _beside(one: Blessed) -> Iterator[str]:
         before, now = one.old, one.new
         yield from _differing("environment", before.machine.hard, now.machine.hard)
         yield from _differing("environment (soft)", before.machine.soft, now.machine.soft)
+        yield from _of_epoch(one)
         yield from _differing("settings", before.settings, now.settings)
         yield from _differing("data", before.data, now.data)
+
+
+def _of_epoch(one: Blessed) -> Iterator[str]:
+    """What the change of environment moved, where this blessing is one."""
+    if one.old and len(one.new.epochs) > len(one.old.epochs):
+        for name, (before, after) in one.new.epochs[-1].moved.items():
+            change = f" ({(after - before) / abs(before):+.2%})" if before else ""
+            yield f"by the environment alone: {name}: {before:.6g} → {after:.6g}{change}"
 
 
 def _differing(kind: str, before: Mapping[str, str], now: Mapping[str, str]) -> Iterator[str]:

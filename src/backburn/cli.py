@@ -98,7 +98,7 @@ OPTIONS: dict[str, tuple[Callable[[Any], Any], ...]] = {
         ),
     ),
     "memorize": (*_OF_TRAININGS, _FORCE, _PROVE),
-    "reproduce": (*_OF_TRAININGS, _CANDIDATE),
+    "reproduce": (*_OF_TRAININGS, _CANDIDATE, _FORCE),
     "profile": (*_OF_TRAININGS, _CANDIDATE, _FORCE),
 }
 
@@ -127,17 +127,18 @@ def _stage_command(name: str, stage: catalog.Stage) -> click.Command:
     return click.command(name, help=f"{title}\n\n{rest.strip()}", short_help=title)(verb)
 
 
+_UNJUDGED = click.option(
+    "--unjudged",
+    envvar="BACKBURN_UNJUDGED",
+    type=click.Choice(["fail", "warn"]),
+    default="fail",
+    show_default=True,
+    help="Whether what could not be judged is red (exit code 3) or a warning.",
+)
 _COMMON = (
     _FOLDER,
     click.option("--json", "as_json", is_flag=True, help="One JSON document on stdout, all else on stderr."),
-    click.option(
-        "--unjudged",
-        envvar="BACKBURN_UNJUDGED",
-        type=click.Choice(["fail", "warn"]),
-        default="fail",
-        show_default=True,
-        help="Whether what could not be judged is red (exit code 3) or a warning.",
-    ),
+    _UNJUDGED,
 )
 
 for _name, _stage in catalog.STAGES.items():
@@ -184,7 +185,10 @@ def rehearse(working_directory: Path, workflows: tuple[str, ...], **options: Any
     help="Only this one. May be repeated.",
 )
 @click.option("--reason", metavar="TEXT", default="", help="Why, for those who read the reference.")
-def bless(working_directory: Path, stage: str, file: Path | None, trainings: tuple[str, ...], reason: str) -> int:
+@click.option("--epoch", is_flag=True, help="Only the environment changed: the reference's own commit in another one.")
+def bless(
+    working_directory: Path, stage: str, file: Path | None, trainings: tuple[str, ...], reason: str, epoch: bool
+) -> int:
     """What are later trainings held against?
 
     Makes what a training came to its reference, in references/: from FILE, a candidate.json or a folder of a downloaded
@@ -192,7 +196,9 @@ def bless(working_directory: Path, stage: str, file: Path | None, trainings: tup
     """
     from . import bless as blessing
 
-    asked = blessing.Asked(stage=stage, folder=working_directory, file=file, trainings=trainings, reason=reason)
+    asked = blessing.Asked(
+        stage=stage, folder=working_directory, file=file, trainings=trainings, reason=reason, epoch=epoch
+    )
     try:
         with _Progress(in_ci=False) as progress, process.watched_by(progress):
             done = blessing.bless(asked)
@@ -202,6 +208,110 @@ def bless(working_directory: Path, stage: str, file: Path | None, trainings: tup
     width = min(140, shutil.get_terminal_size((100, 24)).columns)
     click.echo(blessing.render(done, Path.cwd(), width=width, colour=sys.stdout.isatty()), nl=False)
     return 0
+
+
+@cli.command("diff", short_help="Where do two recorded trainings part?")
+@click.argument("before", metavar="A", type=click.Path(path_type=Path))
+@click.argument("now", metavar="B", type=click.Path(path_type=Path))
+@click.option(
+    "--training", metavar="NAME", default="", shell_complete=_TRAININGS, help="Which one, where A or B holds several."
+)
+@click.option("--json", "as_json", is_flag=True, help="One JSON document on stdout.")
+def compare(before: Path, now: Path, training: str, as_json: bool) -> int:
+    """Where do two recorded trainings part?
+
+    Environment, settings, data, curves, metrics and modules of two runs of one training, and the first step that
+    differs. A and B are each the evidence of `backburn reproduce` (build/backburn/reproduce/<training>), a downloaded
+    artifact, or a reference. Exit code 0: the same to the last bit, 1: different.
+    """
+    from .reproduction import diff, printed, recorded
+
+    found = diff.diff(recorded.read(before, training), recorded.read(now, training))
+    if as_json:
+        _print_json(evidence.plain(found) | {"same": found.same})
+    else:
+        width = min(140, shutil.get_terminal_size((100, 24)).columns)
+        with commands_stopped(sys.stdout, Actions.from_environ().running):
+            click.echo(printed.render(found, width=width, colour=sys.stdout.isatty()), nl=False)
+    return EXIT_CODES[Verdict.PASS if found.same else Verdict.FAIL]
+
+
+@cli.command(short_help="Which commit made a training differ?")
+@click.argument("training", metavar="[TRAINING]", default="", shell_complete=_TRAININGS)
+@_FOLDER
+@click.option(
+    "--good",
+    envvar="BACKBURN_GOOD",
+    default="",
+    metavar="REV",
+    help="A commit where it was as it should be. [default: that of its reference for this hardware]",
+)
+@click.option(
+    "--bad",
+    envvar="BACKBURN_BAD",
+    default="HEAD",
+    show_default=True,
+    metavar="REV",
+    help="A later one where it is not.",
+)
+@click.option(
+    "--runs",
+    envvar="BACKBURN_RUNS",
+    type=click.IntRange(0),
+    default=12,
+    show_default=True,
+    metavar="N",
+    help="Whole trainings at most, where it does not repeat to the last bit.",
+)
+@click.option(
+    "--budget",
+    envvar="BACKBURN_BUDGET",
+    type=click.FloatRange(0),
+    default=0.25,
+    show_default=True,
+    metavar="X",
+    help="Full trainings up to which further culprits are looked for.",
+)
+@click.option(
+    "--require-gpu/--no-require-gpu",
+    envvar="BACKBURN_REQUIRE_GPU",
+    default=None,
+    help="No GPU: unjudged, not done on the CPU.",
+)
+@click.option("--rehearsal", envvar="BACKBURN_REHEARSAL", is_flag=True, default=None, hidden=True)
+@click.option("--json", "as_json", is_flag=True, help="One JSON document on stdout, all else on stderr.")
+@_UNJUDGED
+def blame(working_directory: Path, training: str, as_json: bool, unjudged: str, **options: Any) -> int:
+    """Which commit made a training differ?
+
+    Trains the first steps of commits between a good and a bad one, each in a git worktree, until one commit is left
+    behind which the training is another, to the last bit; then the bad one without that commit. Your files, your index
+    and your branches stay as they are. Exit code 0: it was found; 3: it was not, for the reason that is said.
+    """
+    from . import blame as searching
+    from .blame import told
+
+    actions = Actions.from_environ()
+    ours = {name: options.pop(name) for name in ("require_gpu", "rehearsal")}
+    given = {name: value for name, value in ours.items() if value is not None}
+    asked = searching.Asked(folder=working_directory, training=training, given=given, say=_say, **options)
+    with _Progress(actions.running) as progress, process.watched_by(progress):
+        found = searching.blame(asked)
+    with commands_stopped(sys.stderr if as_json else sys.stdout, actions.running):
+        click.echo("\n".join(map(told.terminal, found)), err=as_json, nl=False)
+    verdict = Verdict.PASS if found and all(one.culprit for one in found) else Verdict.UNJUDGED
+    if actions.running:  # the outputs first: by them the action keeps what was found
+        folder = pipeline.project(working_directory)[0].root / pipeline.FOLDER / "reproduce"
+        culprit = next((one.culprit.commit for one in found[:1] if one.culprit), "")
+        actions.write_outputs({"verdict": verdict.value, "culprit": culprit, "folder": str(folder)})
+        actions.write_summary("\n".join(map(told.markdown, found)))
+    for one in found if actions.running else ():
+        level = "notice" if one.culprit else "warning"
+        said = command(level, f"{one.training}: {told.headline(one)}", title="backburn blame")
+        click.echo(said, err=as_json)
+    if as_json:
+        _print_json({"blame": [evidence.plain(one) for one in found]})
+    return 0 if verdict is Verdict.UNJUDGED and unjudged == "warn" else EXIT_CODES[verdict]
 
 
 @cli.command(short_help="What did the nights say?")
@@ -289,6 +399,29 @@ def complete(shell: str) -> int:
     if speaker := get_completion_class(shell):
         click.echo(speaker(cli, {}, "backburn", "_BACKBURN_COMPLETE").source())
     return 0
+
+
+class _Pool(click.Group):
+    """The wing's own door, which is opened when one of its verbs is asked for."""
+
+    def _door(self) -> click.Group:
+        from .pool.door import pool
+
+        return pool
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return self._door().list_commands(ctx)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        return self._door().get_command(ctx, cmd_name)
+
+
+@cli.group("pool", cls=_Pool, short_help="Does each GPU of this machine have a runner?")
+def pool() -> None:
+    """Does each GPU of this machine have a runner?
+
+    The supervisor of single-use GitHub runners (run), and what is asked and wanted of it. All read pool.toml.
+    """
 
 
 def _say(line: str) -> None:

@@ -102,6 +102,12 @@ def tracked(folder: Path) -> tuple[str, ...]:
     return _names(out)
 
 
+def user(folder: Path) -> str:
+    """The name that commits here are made under; empty where git knows none."""
+    code, out, _ = _git(folder, "config", "user.name")
+    return out.decode(errors="replace").strip() if code == 0 else ""
+
+
 def relative(path: Path, top: Path) -> str:
     """`path` as seen from `top`, with slashes; as it is where it lies elsewhere."""
     return path.relative_to(top).as_posix() if path.is_relative_to(top) else path.as_posix()

@@ -178,7 +178,7 @@ def _place(name: str, own: Any, training: str, root: Path, top: Path) -> kept.Pl
     if name not in catalog.REUSED or own.rehearsal or any(getattr(own, one, False) for one in _TO_TRAIN):
         return None
     judged = hasattr(catalog.STAGES[name], "against")
-    return kept.place(name, own, training, root, top, measured_by_reference=not judged)
+    return kept.place(name, own, training, root, top, measured_by_reference=not judged, term=catalog.REUSED[name])
 
 
 def _is_forced(environ: Mapping[str, str]) -> bool:
@@ -222,15 +222,18 @@ def _one(task: _Task) -> _Part:
         return _Part(outcomes=(task.gathered(unjudged=reason),), interrupted=said)
     commit = git.head(task.root, apart_from=references.FOLDER.name)  # a reference is what a training is held against
     part = _concluded(task, seen, commit, datetime.date.today().isoformat())
-    if task.place and _is_whole(part):
+    if task.place and _is_whole(part, passed=task.place.term.passed):
         task.place.keep(seen, commit, task.out, since)
     return part
 
 
-def _is_whole(part: _Part) -> bool:
-    """Whether it may be judged again: the first check, that the training ran, passed, and a verdict was reached."""
+def _is_whole(part: _Part, *, passed: bool) -> bool:
+    """Whether it may be judged again: the first check, that the training ran, passed, and a verdict was reached (a
+    pass, where nothing else serves).
+    """
     ran = part.outcomes[0].verdict is Verdict.PASS
-    return ran and overall(one.verdict for one in part.outcomes) is not Verdict.UNJUDGED
+    enough = {Verdict.PASS} if passed else {Verdict.PASS, Verdict.FAIL}
+    return ran and overall(one.verdict for one in part.outcomes) in enough
 
 
 def _concluded(task: _Task, seen: Any, commit: str, date: str) -> _Part:

@@ -81,14 +81,19 @@ def run(
     return Finished(command=tuple(command), code=child.returncode, seconds=seconds, timed_out=timed_out, log=log)
 
 
-def capture(command: Sequence[str], *, cwd: Path, env: Mapping[str, str] | None = None) -> tuple[int, bytes, str]:
-    """A short program (git, say): exit code, stdout and stderr. 127 when it could not be started, 124 after 60 s."""
+def capture(
+    command: Sequence[str], *, cwd: Path, env: Mapping[str, str] | None = None, given: bytes = b"", limit: float = 60.0
+) -> tuple[int, bytes, str]:
+    """A short program (git, say): exit code, stdout and stderr. 127 when it could not be started, 124 after `limit` s.
+
+    `given` is what it reads from stdin.
+    """
     try:
         done = subprocess.run(  # noqa: S603
-            list(command), cwd=cwd, env=env, stdin=subprocess.DEVNULL, capture_output=True, timeout=60, check=False
+            list(command), cwd=cwd, env=env, input=given, capture_output=True, timeout=limit, check=False
         )
     except subprocess.TimeoutExpired:
-        return 124, b"", f"{command[0]}: no answer within 60 s"
+        return 124, b"", f"{command[0]}: no answer within {limit:g} s"
     except OSError as error:
         return 127, b"", f"{command[0]}: {error.strerror or error}"
     return done.returncode, done.stdout, done.stderr.decode(errors="replace").strip()

@@ -7,8 +7,10 @@ import pytest
 import yaml
 
 from backburn import catalog, cli
+from backburn.history import culprits
 from backburn.history.publish import TOKEN
 from backburn.rehearse.served import NO_STAGE
+from backburn.reproduction import culprit
 from tests.conftest import REPOSITORY
 
 FILES = {path.parent.name: path for path in sorted((REPOSITORY / "actions").glob("*/action.yml"))}
@@ -17,7 +19,7 @@ UPLOAD = "actions/upload-artifact@043fb46d1a93c77aae656e7c1c64a875d1fc6a0a"
 OWN_INPUTS = {
     "unit": {"select"},
     "memorize": {"require-gpu", "force"},
-    "reproduce": {"require-gpu"},
+    "reproduce": {"require-gpu", "force"},
     "profile": {"require-gpu", "force"},
 }
 SECRET = {TOKEN}  # of publish, which has no option for it: a command line is seen by everybody on the machine
@@ -87,6 +89,19 @@ def test_what_may_write_is_one_command_and_nothing_else():
     assert step["run"] == 'exec python3 "$GITHUB_ACTION_PATH/../bootstrap.py" publish' and step["shell"] == "bash"
     for name, declared in action["outputs"].items():
         assert declared["value"] == f"${{{{ steps.{step['id']}.outputs.{name} }}}}" and declared["description"]
+
+
+def test_what_blames_is_one_command_and_the_upload_of_what_it_found():
+    action = yaml.safe_load(FILES["blame"].read_text())
+    run, upload = action["runs"]["steps"]
+    assert run["run"] == 'exec python3 "$GITHUB_ACTION_PATH/../bootstrap.py" blame' and run["shell"] == "bash"
+    assert upload["uses"] == UPLOAD and upload["if"] == "${{ always() && steps.blame.outputs.folder != '' }}"
+    assert upload["with"]["path"] == f"${{{{ steps.blame.outputs.folder }}}}/*/{culprit.FILE}"
+    assert upload["with"]["name"] == "${{ inputs.artifact-name }}"
+    assert action["inputs"]["artifact-name"]["default"].partition("-")[0] == culprits.NAME  # as publish looks for it
+    assert action["description"] == cli.cli.commands["blame"].help.partition("\n")[0]
+    for name, declared in action["outputs"].items():
+        assert declared["value"] == f"${{{{ steps.blame.outputs.{name} }}}}" and declared["description"]
 
 
 def test_what_makes_a_page_is_one_command_and_the_upload_of_that_page():

@@ -129,6 +129,7 @@ def test_it_installs_once_and_leaves_its_folder_as_it_was(toolkit, tmp_path):
         path.chmod(0o755)
 
 
+@pytest.mark.slow
 def test_of_two_at_once_one_installs_over_what_a_killed_job_left(warm, tmp_path):
     toolkit, cache = warm
     (name,) = versions(cache)

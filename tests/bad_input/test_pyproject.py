@@ -81,7 +81,7 @@ REFERENCES = {
     "empty": ("", "not readable as JSON", "delete it and bless again"),
     "binary": ("\0\1", "not readable as JSON", "delete it and bless again"),
     "deep": ("[" * 100_000, "not readable as JSON", "delete it and bless again"),
-    "newer": ('{"kind": "reference", "schema": 99}', "schema 99 is newer than the 1", "Upgrade backburn"),
+    "newer": ('{"kind": "reference", "schema": 99}', "schema 99 is newer than the 2", "Upgrade backburn"),
     "without a schema": ('{"kind": "reference"}', "it has no schema number", ""),
     "something else": ('{"kind": "report", "schema": 1}', "expected a file of kind 'reference'", "bless again"),
 }

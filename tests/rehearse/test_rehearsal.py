@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from backburn.errors import UserError
-from backburn.rehearse import Options
+from backburn.rehearse import Options, rehearsal
 from backburn.report import Verdict
 
 from .conftest import CHECKOUT, DOWNLOAD, UPLOAD, git
@@ -362,6 +362,19 @@ def test_a_stage_of_the_toolkit_is_judged_by_the_report_it_uploads(place):
     here.commit()
     (note,) = here.rehearse(toolkit=toolkit.folder).notes
     assert note == f"the workflows pin backburn-ci/backburn at {'0' * 12}, rehearsed with {commit[:12]}"
+
+
+@pytest.mark.parametrize(
+    ("commit", "said"),
+    [
+        ("a" * 40, "a" * 12),
+        ("a" * 40 + "+", "a" * 12 + " with changes of its own"),
+        ("", "one whose commit git does not tell"),
+    ],
+)
+def test_it_says_what_was_served_in_the_place_of_a_pin(commit, said):
+    (note,) = rehearsal._pins({"0" * 40}, commit)
+    assert note.endswith(f"rehearsed with {said}")
 
 
 NIGHTLY = f"""

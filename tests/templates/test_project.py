@@ -105,7 +105,7 @@ def test_every_action_is_pinned_to_a_commit(odd):
     found = set()
     for path in (odd / ".github" / "workflows").glob("*.yml"):
         text = path.read_text()
-        assert len(text.splitlines()) <= 40, path.name
+        assert len(text.splitlines()) <= 46, path.name
         pins = re.findall(r"uses: ([^@\s]+)@([0-9a-f]{40}) # v(\d+\.\d+\.\d+)$", text, re.MULTILINE)
         assert len(pins) == text.count("uses:"), path.name
         found |= set(pins)
@@ -271,27 +271,30 @@ def test_who_trains_may_not_write_and_who_writes_runs_nothing_of_the_project(nig
 
 def test_a_red_or_missing_stage_hides_neither_the_others_nor_the_night(nightly):
     train, publish = nightly["jobs"].values()
-    *_, unit, reproduce, profile = train["steps"]
+    *_, unit, reproduce, profile, blame = train["steps"]
     assert reproduce["if"] == profile["if"] == "${{ !cancelled() }}" and "if" not in unit
+    assert blame["if"] == "${{ !cancelled() && steps.reproduce.outputs.verdict == 'fail' }}"
+    assert reproduce["id"] == "reproduce"
     assert (publish["needs"], publish["if"]) == ("train", f"always() && {train['if']}")
     download, told, page = publish["steps"]
     assert download["continue-on-error"] == "true"  # nothing was uploaded: that is told too
     assert download["with"]["path"] == told["with"]["path"] == page["with"]["path"]
     assert page["if"] == "always()"
-    for stage in ("unit", "reproduce", "profile"):
+    for stage in ("unit", "reproduce", "profile", "blame"):
         assert fnmatch.fnmatchcase(f"{stage}-train-0", download["with"]["pattern"])
     assert told["with"]["result"] == "${{ needs.train.result }}"
 
 
 def test_a_night_without_a_reference_warns_and_never_uses_the_cpu(nightly):
-    _, unit, *trained = nightly["jobs"]["train"]["steps"]
+    checkout, unit, *trained = nightly["jobs"]["train"]["steps"]
     assert unit["with"] == {"select": "slow", "unjudged": "warn"}
-    assert [step["with"] for step in trained] == [{"require-gpu": "true", "unjudged": "warn"}] * 2
+    assert [step["with"] for step in trained] == [{"require-gpu": "true", "unjudged": "warn"}] * 3
+    assert checkout["with"] == {"fetch-depth": "0", "persist-credentials": "false"}  # blame needs all commits
 
 
 def test_the_stages_limits_end_before_the_jobs(baked, nightly):
     """A stage that is past its limit has a report; a job has none, and the night is no verdict."""
-    stages = ("unit", "reproduce", "profile")
+    stages = ("unit", "reproduce", "profile", "reproduce")  # blame has the limit of what it searches for
     settings = config.load(baked, {name: stage.Config for name, stage in catalog.STAGES.items()})
     limits = [settings.stage(name, catalog.STAGES[name].Config).timeout for name in stages]
     assert sum(limits) + 1800 <= 60 * int(nightly["jobs"]["train"]["timeout-minutes"])  # half an hour to install

@@ -283,8 +283,8 @@ def _toolkit(plan: list[tuple[Workflow, str]], options: Options, scratch: Path) 
 
 def _pins(pins: set[str], commit: str) -> list[str]:
     """A workflow pins one commit of the toolkit and is rehearsed with what lies here: say so where they differ."""
-    served = "with changes of its own" if commit.endswith("+") else "without a known commit"
-    here = commit[:12] if commit and not commit.endswith("+") else f"{commit[:12]} {served}".strip()
+    changed = " with changes of its own" if commit.endswith("+") else ""
+    here = f"{commit[:12]}{changed}" if commit else "one whose commit git does not tell"
     return [
         f"the workflows pin {TOOLKIT} at {pin[:12]}, rehearsed with {here}" for pin in sorted(pins) if pin != commit
     ]

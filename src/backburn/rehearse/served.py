@@ -13,7 +13,7 @@ from ..errors import UserError
 from . import workflow
 
 TOOLKIT = "backburn-ci/backburn"
-NO_STAGE = ("publish", "report")  # actions of the toolkit that ask nothing of a project: their job says how they ended
+NO_STAGE = ("blame", "publish", "report")  # actions of the toolkit that leave no report: their job says how they ended
 _STANDINS = Path(__file__).with_name("standins")
 _SHARED = ("step.py", "globs.py")
 _CHECKOUT = "actions/checkout"  # act answers for it, with the work tree it was given
