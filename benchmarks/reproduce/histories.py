@@ -1,14 +1,22 @@
-"""Histories of 64 commits in memory, of which one is a bug: does the search find it, and at what cost?"""
+"""Histories of 64 commits in memory, of which one is a bug: does the search find it, and at what cost?
+
+As in the nightly, a search knows where the night of the last commit left the reference: both are whole trainings that
+were done before, and no part of its cost.
+"""
 
 import random
 from dataclasses import dataclass, field
 
 import torch
 
+from backburn.blame import night
 from backburn.blame.exact import Search
 from backburn.blame.search import History
 from backburn.blame.world import Ledger
+from backburn.reproduction import candidates, digests
+from backburn.reproduction.ladder import Night
 from backburn.reproduction.rerun import Ran
+from backburn.reproduction.told import figures
 
 from . import bugs, runs
 
@@ -70,15 +78,19 @@ class World:
         """Documentation is no part of what is reached."""
         return " | ".join(one.name for one in self.held(commit, without))
 
-    def train(self, ask):
-        """A real training, as far as is asked."""
+    def run(self, commit, without=(), **asked):
+        """A real training."""
         recipe = runs.of(self.program)
         recipe.horizon = STEPS
-        for one in self.held(ask.commit, ask.without):
+        for one in self.held(commit, without):
             one.change(recipe)
         self.count += 1
-        asked = {name: value for name, value in ask.settings.items() if value} | {"share": 1e9}
-        found = runs.run(recipe, self.scratch / f"world-{self.count}", **asked)
+        return runs.run(recipe, self.scratch / f"world-{self.count}", share=1e9, **asked)
+
+    def train(self, ask):
+        """As far as is asked."""
+        asked = {name: value for name, value in ask.settings.items() if value}
+        found = self.run(ask.commit, ask.without, **asked)
         told = found.told
         steps = tuple(one for one in found.steps if not ask.until or one.step <= ask.until)
         whole = told.ended == "fit"
@@ -106,10 +118,25 @@ def searched(number, program, scratch):
     names = [*commits]
     parents = {one: (before,) for before, one in zip(["good", *names], names)}
     scratch.mkdir()
-    ledger = Ledger(world=World(program, commits, scratch))
-    search = Noted(ledger=ledger, history=History.of("good", names[-1], parents))
+    world = World(program, commits, scratch)
+    near = _night(world, names[-1])
+    ledger = Ledger(world=world, planned=STEPS)
+    search = Noted(ledger=ledger, history=History.of("good", names[-1], parents), near=near)
     found = search.run()
     named = [guilt.commit for guilt in found.guilts]
     line = {"bug": commits[guilty].name, "right": named == [guilty], "named": named, "proven": found.proven}
     cost = {"cost": round(search.named_at, 4), "cost_with_proof": round(ledger.cost, 4)}
-    return line | cost | {"trained": ledger.world.count}
+    return line | cost | {"near": near, "trained": len(ledger.done)}
+
+
+_REFERENCES = {}
+
+
+def _night(world, bad):
+    """Where the night of that commit left the reference."""
+    if world.program not in _REFERENCES:
+        good = world.run("good")
+        seen = Night(figures=figures(good.told), roots=digests.of(good.steps))
+        _REFERENCES[world.program] = candidates.of(world.program, good.told.machine, [good.told], seen, ())
+    head = world.run(bad)
+    return night.between(_REFERENCES[world.program], head.told, digests.of(head.steps))

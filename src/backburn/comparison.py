@@ -16,6 +16,7 @@ from .report import Level
 FINAL = "final "  # before the name of a metric at the end
 MEAN = "mean loss"
 BATCHES = "train batches"  # of the data: the first run's, though they depend on the seed
+FILE = "file "  # before the path of what the data were read from
 VARIES = "another in each run"  # in place of a value that does: nothing is held to it
 _SHIFTS = 1000  # seeds of a reference lie closer: each is the script's own and how often it ran before
 # What is another one each night: a date, a time of day, seconds since 1970, a UUID.
@@ -172,18 +173,22 @@ def differences(one: Reference, settings: Words, data: Words, seed: int, soft: W
     """What is not as it was, from the likeliest cause of another curve to the least likely.
 
     What only one of the two has is no error: a new hyperparameter may be one that changes nothing. Nor are other
-    training batches: a training that draws them otherwise each night is for its curve to judge.
+    training batches: a training that draws them otherwise each night is for its curve to judge; nor files, of which it
+    may have read but a part. Those of a reference that knows none are not told.
     """
+    known = {key for key in one.data if key.startswith(FILE)}
+    files = known | {key for key in data if key.startswith(FILE)}
     both = {key for key in settings if one.settings.get(key, VARIES) != VARIES}
     passing = {key for key in both if _passes(one.settings[key], settings[key])}
     more = {*settings} ^ {*one.settings}
-    kept = {key for key in data if one.data.get(key, VARIES) != VARIES} - {BATCHES}
-    batches = {BATCHES} | {*data} ^ {*one.data}
+    kept = {key for key in data if one.data.get(key, VARIES) != VARIES} - {BATCHES} - files
+    batches = ({BATCHES} | {*data} ^ {*one.data}) - files
     drawn = not 0 <= one.seeds[-1] - one.seeds[0] < _SHIFTS  # by the script itself, another one each night
     seeds = () if drawn else references.differences({"seed": str(one.seeds[0])}, {"seed": str(seed)})
     return (
         Difference("other settings", Level.ERROR, _changed(one.settings, settings, both - passing)),
         Difference("other data", Level.ERROR, _shortened(_changed(one.data, data, kept))),
+        Difference("other files", Level.NOTICE, _shortened(_changed(one.data, data, files if known else ()))),
         Difference("another seed", Level.WARNING, seeds),
         Difference("other batches", Level.NOTICE, _shortened(_changed(one.data, data, batches))),
         Difference("more or fewer settings", Level.WARNING, _changed(one.settings, settings, more)),

@@ -2,6 +2,7 @@
 
 import json
 import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -16,6 +17,9 @@ from backburn.references import Machine, Reference
 from backburn.report import Finding, Outcome, Report
 from backburn.reproduction import culprit, rerun
 from backburn.reproduction.culprit import Conclusion
+from backburn.reproduction.told import Told
+from backburn.stages import reproduce
+from backburn.training import Ended
 
 from ..repositories import begin, commit, git
 from ..test_worktree import state
@@ -66,6 +70,40 @@ def test_a_second_call_trains_nothing_again(tmp_path, train):
     done = len(trainer.done)
     again, said = blame(tmp_path / "it", good=f"{made[0]}~1")
     assert again == one and len(trainer.done) == done and said[1].endswith(", known from before")
+
+
+def test_a_search_behind_a_night_begins_where_that_parted(tmp_path, train):
+    made = history(tmp_path / "it", since=300)
+    good, bad = git(tmp_path / "it", "rev-parse", f"{made[0]}~1").strip(), made[-1]
+    one = Reference(
+        stage="reproduce",
+        training="it",
+        machine=Machine(hardware="cpu-test"),
+        commit=good,
+        seeds=(42, 43),
+        figures={"steps": (600, 600), "final val_loss": (1.0, 1.1)},
+        hashes={f"parameters@{step}": "same" for step in (1, 257, 321)},
+    )
+    told = Told(ended="fit", steps=600, metrics={"val_loss": 1.0}, machine=one.machine)
+    seen = reproduce.Evidence(
+        ended=(Ended(command=("python",), code=0, seconds=1.0),),
+        told=(told,),
+        found=references.Found(reference=one),
+        roots=one.hashes | {"parameters@321": "other"},
+    )
+
+    def first(commit):
+        trainer = train()
+        shutil.rmtree(tmp_path / "it/build", ignore_errors=True)
+        folder = tmp_path / "it/build/backburn/reproduce"
+        evidence.save(seen, folder / "it" / "evidence.json")
+        evidence.save(Report(stage="reproduce", question="?", outcomes=(), commit=commit), folder / "report.json")
+        found, _ = blame(tmp_path / "it", good=good)
+        assert (found.culprit.commit, found.step) == (made[7], 300)
+        return found.cost, trainer.done[0][1]
+
+    (told_cost, told_first), (cost, began) = first(bad), first(made[3])  # a night of another commit
+    assert (told_first, began) == (321, 5) and told_cost < cost
 
 
 def test_an_interrupted_search_goes_on_where_it_was(tmp_path, train, monkeypatch):

@@ -9,7 +9,7 @@ from backburn.blame.world import Ledger
 from backburn.errors import Unjudged
 from backburn.reproduction.rerun import Ran
 
-from .worlds import Edit, Memory, line
+from .worlds import GRID, Edit, Memory, line
 
 
 def search(world, **options):
@@ -46,10 +46,35 @@ def test_the_step_is_exact_wherever_it_is(step):
     assert searched.guilts[0].at.step == step and searched.guilts[0].commit == "c3" and searched.proven
 
 
+@pytest.mark.parametrize("step", [1, 5, 6, 21, 22, 60, 131, 301, 600])
+@pytest.mark.parametrize("near", ["right", "too early", "too late"])
+def test_what_a_night_told_is_looked_at_first_and_never_believed(step, near):
+    last = max((one for one in GRID if one < step), default=0)
+    told = {
+        "right": (last, min(one for one in (*GRID, 601) if one >= step)),
+        "too early": (1, 2),
+        "too late": (401, 501),
+    }
+    edits = line(64, **{f"c{n}": Edit(quiet=True) for n in range(1, 65)} | {"c37": Edit(since=step)})
+    searched, ledger = search(Memory(edits), near=told[near], budget=0)
+    (guilt,) = searched.guilts
+    assert (guilt.commit, guilt.at.step, searched.proven) == ("c37", step, True)
+    if near == "right":
+        assert ledger.steps <= search(Memory(edits), budget=0)[1].steps
+
+
 def test_a_validation_alone():
     searched, _ = search(Memory(line(16, c9=Edit(since=60, late=True), c5=Edit(quiet=True), c11=Edit(quiet=True))))
     (guilt,) = searched.guilts
     assert (guilt.commit, guilt.at.step, guilt.at.late, searched.proven) == ("c9", 100, True, True)
+
+
+def test_a_validation_alone_that_a_night_told_of():
+    edits = line(16, c9=Edit(since=1, late=True), c5=Edit(quiet=True), c11=Edit(quiet=True))
+    searched, ledger = search(Memory(edits), near=(34, 51))
+    (guilt,) = searched.guilts
+    assert (guilt.commit, guilt.at.step, guilt.at.late, searched.proven) == ("c9", 50, True, True)
+    assert ledger.done and min(ask.until for ask in ledger.done) == 51
 
 
 def test_several_culprits_one_after_another():

@@ -649,7 +649,8 @@ class Net(pl.LightningModule):
 
 def loader(shuffle):
     draw = torch.Generator().manual_seed(0)
-    x = torch.randn(256, 8, generator=draw)
+    with open("scale.txt") as file:
+        x = float(file.read()) * torch.randn(256, 8, generator=draw)
     y = (x[:, :4] + 0.5 * torch.randn(256, 4, generator=draw)).argmax(1)
     return DataLoader(TensorDataset(x, y), batch_size=16, shuffle=shuffle)
 
@@ -662,9 +663,10 @@ if __name__ == "__main__":
 """
 
 
-def real(root, rate, source=TRAIN, **config):
+def real(root, rate, source=TRAIN, scale="1.0", **config):
     """Two nights of one project must not see each other's evidence: a folder for each rate."""
     (root / "train.py").write_text(source)
+    (root / "scale.txt").write_text(scale)
     one = Training(name="it", command=(sys.executable, "train.py", rate))
     out = root / "build" / rate
     out.mkdir(parents=True, exist_ok=True)
@@ -710,6 +712,16 @@ def test_a_real_training_with_another_learning_rate_fails_and_says_so(project):
     assert first.message == (
         "other settings than the reference's: hparams.rate: 0.01 → 100.0; optimizer.0.lr: 0.01 → 100.0"
     )
+
+
+@pytest.mark.slow
+def test_a_data_file_that_is_another_one_is_named(project):
+    digest = "3 bytes d0ff5974b6aa52cf562bea5921840c03"
+    assert project[1].told[0].data["file scale.txt"] == digest
+    outcomes = judged(real(project[0], "0.01", scale="1.1"))
+    assert failed(outcomes) == ["same-training"]
+    messages = [one.message for one in outcomes["same-training"].findings]
+    assert "other files than the reference's: file scale.txt: 3 bytes d0ff5974… → 3 bytes b05e2447…" in messages
 
 
 @pytest.mark.slow

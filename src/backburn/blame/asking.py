@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from .. import catalog, commits, config, evidence, git, kept, pipeline, references
-from ..errors import Unjudged, UserError
+from ..errors import Skip, Unjudged, UserError
 from ..references import Reference
 from ..report import Report, Verdict
 from ..reproduction import culprit
@@ -19,7 +19,7 @@ from ..reproduction.culprit import Blame
 from ..reproduction.lane import FIXED, SLIDING
 from ..reproduction.rerun import Ask
 from ..worktree import opened
-from . import branches, finding
+from . import branches, finding, night
 from .chances import Chances
 from .checkouts import Checkouts
 from .exact import NotRepeating, Same, Search
@@ -160,7 +160,8 @@ class _Case:
     ) -> Blame:
         try:
             try:
-                found = Search(ledger=ledger, history=history, budget=self.asked.budget).run()
+                near = self._near(history)
+                found = Search(ledger=ledger, history=history, near=near, budget=self.asked.budget).run()
                 return finding.exact(branches.entered(found, ledger, history, self.top), ledger, history, about)
             except NotRepeating as error:
                 ledger.world.say(f"{error}: whole runs are weighed")
@@ -170,6 +171,18 @@ class _Case:
                 return finding.weighed(weighed, ledger, history, about)
         except (Unjudged, Same) as error:
             return finding.none(str(error), getattr(error, "hint", ""), ledger, history, about)
+
+    def _near(self, history: History) -> tuple[int, int]:
+        """Where the last night left its reference, if it was one of the bad end and that of the good one."""
+        folder = self.settings.root / pipeline.FOLDER / _STAGE
+        try:
+            report = evidence.load(folder / "report.json", Report)
+            seen: Any = evidence.load(folder / self.name / "evidence.json", catalog.STAGES[_STAGE].Evidence)
+            one = seen.against()
+        except (OSError, UserError, Unjudged, Skip):
+            return 0, 0
+        ours = (report.commit, one.commit) == (history.bad, history.good)
+        return night.between(one, seen.probe, seen.roots) if ours else (0, 0)
 
     def _chances(self, ledger: Ledger, history: History, known: Mapping[str, Reference]) -> Chances:
         world, matter = ledger.world, history.mattering(ledger.world.contents)

@@ -63,10 +63,13 @@ class Searched:
 
 @dataclass(kw_only=True)
 class Search:
-    """One search. `budget`: full trainings up to which it looks for further culprits behind the first."""
+    """One search. `budget`: full trainings up to which it looks for further culprits behind the first. `near`: the
+    last step at which a night was the good end still, and the first at which it was not; where it looks first.
+    """
 
     ledger: Ledger
     history: History
+    near: tuple[int, int] = (0, 0)
     budget: float = 0.25
     strict: bool = False
     op_by_op: bool = False  # whether the step is recorded so in each commit: then the op that differs is known
@@ -114,8 +117,8 @@ class Search:
 
     def locate(self) -> Apart:
         """The first step at which the ends differ, confirmed. Raises Same where there is none."""
-        for until in self._prefixes():
-            good, bad = self._ends(until, _whole(until))
+        for until, detail in self._spans():
+            good, bad = self._ends(until, detail)
             if where := apart(good, bad):
                 return self._exact(where, until, good, bad)
             if good.whole and bad.whole:
@@ -178,6 +181,16 @@ class Search:
         """Steps that both ends can still be trained for, within the budget."""
         ledger = self.ledger
         return max(0, int((self.budget * ledger.planned - ledger.steps) / 2))
+
+    def _spans(self) -> Iterator[tuple[int, tuple[int, int]]]:
+        """Lengths to train and their steps in detail: what a night said, then prefixes that are longer."""
+        last, step = self.near
+        until = max(step, _SHORT) if step else 0
+        if until:
+            yield until, _whole(until) if until <= _IN_DETAIL else (max(1, last, step - _WIDEST + 1), step)
+        for further in self._prefixes():
+            if not further or further > until:
+                yield further, _whole(further)
 
     def _prefixes(self) -> Iterator[int]:
         """Lengths to train, the whole training (0) in the end."""

@@ -6,12 +6,16 @@ import shutil
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from .. import config, environment, evidence, training
+import msgspec
+
+from .. import config, environment, evidence, reach, training
 from ..errors import UserError
 from . import digests, steps
+from .manifest import Manifest
 from .told import Told
 
 DEFAULTS = {"shift": 0, "until": 0, "ulp": 0}
@@ -37,6 +41,11 @@ class Runs:
     root: Path
     out: Path
     deadline: float
+
+    @cached_property
+    def manifest(self) -> Manifest:
+        """Of the files that the runs read, each of which is looked at once."""
+        return Manifest(root=self.root)
 
     def has(self, seconds: float) -> bool:
         """Whether so much time is left."""
@@ -68,6 +77,9 @@ class Runs:
         shutil.rmtree(out / "scratch", ignore_errors=True)  # checkpoints are not evidence: they would be uploaded
         answer, recorded = out / "probe.json", out / steps.FILE
         told = evidence.load(answer, Told) if answer.exists() else None
+        if told and (files := self.manifest.of(out / reach.FILE)):
+            told = msgspec.structs.replace(told, data=told.data | files)
+            evidence.save(told, answer)  # `backburn diff` reads it there
         roots = _roots(recorded, told.start if told else 0)
         if settings.get("ulp"):
             recorded.unlink(missing_ok=True)  # nothing is held against its tensors, and they take megabytes
