@@ -64,7 +64,8 @@ NIGHTS = {
     "another batch without effect": (night(since=2, parts=("batch", "rng")), Rung.IDENTICAL),
     "a rounding": (night(ROUNDED, 1, digests.STATE), Rung.ULP_EQUIVALENT),
     "a rounding that shows in tensors alone": (night(None, 2, ("parameters", "gradients")), Rung.ULP_EQUIVALENT),
-    "another buffer alone": (night(None, 2, ("buffers",)), Rung.CHANGED),
+    "another buffer alone": (night(times(1.001, "final val_loss"), 2, ("buffers",)), Rung.CHANGED),
+    "another buffer that nothing feels": (night(None, 2, ("buffers",)), Rung.ULP_EQUIVALENT),
     "a loss within seeds": (night(WITHIN, 8, ("loss", "parameters")), Rung.CHANGED),
     "a metric alone": (night(times(1.001, "final val_loss")), Rung.CHANGED),
     "another seed": (night(run(7), 1, digests.STATE, seed=49), Rung.CHANGED),
@@ -143,6 +144,11 @@ def test_a_difference_is_proven_by_a_second_run_as_far_as_that():
 
 def test_why_it_is_no_rounding():
     assert ladder.rounding(ONE, night(seed=7)) == "another seed: 42 → 7"
-    assert ladder.rounding(ONE, night(None, 2, ("buffers",))).startswith("buffers differ where nothing else does")
+    assert ladder.rounding(ONE, night(times(1.01, "final val_loss"), 2, ("buffers",))).startswith(
+        "final val_loss is 0.01"
+    )
+    assert ladder.rounding(ONE, night(times(1 + 1e-7, "final val_loss"), 2, ("buffers",))) == ""
+    blind = msgspec.structs.replace(ONE, figures=ONE.figures | {"samples": (0,)})
+    assert ladder.rounding(blind, night(None, 2, ("buffers",))).startswith("buffers differ where nothing else does")
     assert ladder.rounding(ONE, night(times(1.001, "rate@8"))).startswith("rate@8 is 0.001 of itself off")
     assert ladder.first(ONE, night(None, 2, ("loss",))).step == 2 and ladder.first(ONE, SOUND) is None

@@ -30,7 +30,9 @@ def test_a_file_by_its_content_wherever_the_project_lies(project):
     assert [*found] == ["file data/train.csv", "file ~/shared.csv"]
     assert {*found.values()} == {"4 bytes 52186c933993da4082b3cdc7c40bb4bf"}
     one.write_text("1,3\n")
-    assert Manifest(root=project).of(noted(project, f"read {one}")) != {"file data/train.csv": found["file ~/shared.csv"]}
+    assert Manifest(root=project).of(noted(project, f"read {one}")) != {
+        "file data/train.csv": found["file ~/shared.csv"]
+    }
 
 
 def test_what_is_no_data(project):

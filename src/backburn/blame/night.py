@@ -19,4 +19,7 @@ def between(one: Reference, told: Told, roots: digests.Roots) -> tuple[int, int]
         return 0, 0
     validations = (step + 1 for points in told.validations.values() for step, _ in points)
     step = ladder.differs_from(one, now, roots) or min(validations, default=0)
-    return max((known for known in {*map(step_of, one.hashes)} & {*map(step_of, roots)} if known < step), default=0), step
+    return (
+        max((known for known in {*map(step_of, one.hashes)} & {*map(step_of, roots)} if known < step), default=0),
+        step,
+    )

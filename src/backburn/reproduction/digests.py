@@ -97,7 +97,7 @@ def _apart(step: int, before: int, parts: set[str]) -> Apart:
 
 
 def only_buffers(one: Roots, other: Roots) -> bool:
-    """Whether buffers differ and no other state does at any step: no rounding of the training does that."""
+    """Whether buffers differ and no other state does at any step."""
     parts = {_part(name) for name in one if name in other and one[name] != other[name]} & {*STATE}
     return parts == {"buffers"}
 
