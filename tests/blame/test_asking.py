@@ -191,6 +191,23 @@ def test_which_training_of_several(tmp_path, train):
     assert (one.training, one.bad, one.culprit.commit) == ("it", head, made[7])
 
 
+def test_one_of_several_that_has_no_reference_keeps_nobody_from_the_others(tmp_path, train):
+    made = history(tmp_path / "it")
+    more = PYPROJECT + '[tool.backburn.trainings.another]\ncommand = "python another.py"\n'
+    commit(tmp_path / "it", "Another", {"pyproject.toml": more})
+    train()
+    refer(tmp_path / "it", commit=made[0])
+    bad = tuple(
+        Outcome(check="reproduce/training-ran", claim="c.", training=name, findings=(Finding(message="x"),))
+        for name in ("it", "another")
+    )
+    path = tmp_path / "it/build/backburn/reproduce/report.json"
+    evidence.save(Report(stage="reproduce", question="q?", outcomes=bad), path)
+    another, one = searching.blame(searching.Asked(folder=tmp_path / "it"))
+    assert another.said == "another has no reference in references/reproduce. Name a commit that was good with --good."
+    assert (another.conclusion, one.culprit.commit) == (Conclusion.UNJUDGED, made[7])
+
+
 def test_a_training_whose_data_slide_is_not_searched(tmp_path):
     history(tmp_path / "it")
     more = '[tool.backburn.trainings.recent]\ncommand = "x"\n[tool.backburn.trainings.recent.reproduce]\n'

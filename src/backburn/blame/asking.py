@@ -51,7 +51,8 @@ class Asked:
 def blame(asked: Asked) -> tuple[Blame, ...]:
     """One search per training; each is in build/backburn/reproduce/<training>/blame.json.
 
-    Raises UserError for what is asked wrongly, before anything is trained where that can be known.
+    Raises UserError for what is asked wrongly, before anything is trained where that can be known; of several
+    trainings the one that lacks a reference only says so.
     """
     settings, top = pipeline.project(asked.folder)
     if git.top(settings.root) is None:
@@ -59,8 +60,14 @@ def blame(asked: Asked) -> tuple[Blame, ...]:
     bad = commits.named(top, asked.bad)
     found = []
     with evidence.alone(settings.root / pipeline.FOLDER, "blame", "another `backburn blame`"):
-        for name in _names(asked, settings):
-            one = _Case(asked=asked, settings=settings, top=top, name=name, bad=bad).search()
+        names = _names(asked, settings)
+        for name in names:
+            try:
+                one = _Case(asked=asked, settings=settings, top=top, name=name, bad=bad).search()
+            except UserError as error:
+                if len(names) == 1:
+                    raise
+                one = Blame(training=name, bad=bad, said=f"{error.problem}. {error.hint}".strip())  # others go on
             evidence.save(one, settings.root / pipeline.FOLDER / _STAGE / name / culprit.FILE)
             found.append(one)
     return tuple(found)
