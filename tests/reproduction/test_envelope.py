@@ -55,6 +55,19 @@ def test_it_ends_where_the_rounded_runs_do():
     assert list(envelope.of(BASE, [short], seeds())) == ["loss@1", "loss@2", "norm@1"]
 
 
+def test_a_metric_is_held_to_ten_times_what_roundings_did_to_it_at_a_validation():
+    base = {"val_loss": ((20, 0.5), (40, 0.4)), "acc": ((20, 0.9), (40, 0.9))}
+    rounded = [{"val_loss": ((20, 0.5001), (40, 0.4)), "acc": ((20, 0.9),)}, {"val_loss": ((20, 0.49995),)}, {}]
+    assert envelope.evaluated(base, rounded) == {"final val_loss": pytest.approx(2e-4)}
+    assert envelope.evaluated(base, [{"acc": ((20, math.nan),)}]) == {} == envelope.evaluated(base, [])
+    one = msgspec.structs.replace(ONE, envelope=ONE.envelope | {"final val_loss": 2e-4})
+    assert envelope.leaves(one, BASE | {"final val_loss": 0.5 * 1.0019}) == ""
+    assert envelope.leaves(one, BASE | {"final val_loss": 0.5 * 1.0021}).startswith(
+        "final val_loss is 0.0021 of itself"
+    )
+    assert envelope.leaves(one, BASE | {"final acc": 0.9 * 1.0001}).startswith("final acc")
+
+
 def test_all_rounded_runs_together_cost_about_one_run():
     assert [envelope.steps_of(1000, number, 20) for number in range(1, 9)] == [500, 250, 125, 62, 31, 20, 20, 20]
     assert envelope.steps_of(10, 1, 20) == 10 and envelope.steps_of(10, 1, 0) == 5

@@ -28,7 +28,9 @@ def of(training: str, machine: Machine, runs: Sequence[Told], night: Night, roun
         repeated=repeat.steps if repeat and not where else 0,
         apart=where,
     )
-    return msgspec.structs.replace(one, envelope=envelope.of(figures(runs[0]), [*map(figures, rounded)], one))
+    roundings = envelope.of(figures(runs[0]), [*map(figures, rounded)], one)
+    roundings |= envelope.evaluated(runs[0].validations, [told.validations for told in rounded])
+    return msgspec.structs.replace(one, envelope=roundings)
 
 
 def unfit(one: Reference, seeds: int, *, repeats: bool) -> Iterator[str]:

@@ -15,11 +15,13 @@ from .. import comparison
 from ..references import Reference
 
 FLOOR, FACTOR = 1e-5, 100.0  # of the value itself; of the envelope
+EVALUATED = 10.0  # of what an evaluation came to in runs that began with rounded weights
 _FADED = 1e-3  # a limit above it, and above what seeds do, tells nothing that the seeds' limits do not
 _FAMILIES = ("loss", comparison.MEAN, "norm")
 
 Envelope = Mapping[str, float]
 Figures = comparison.Figures
+Validations = Mapping[str, Sequence[tuple[int, float]]]  # of each metric (step, value)
 
 
 def steps_of(planned: int, number: int, least: int) -> int:
@@ -49,12 +51,29 @@ def of(base: Figures, rounded: Sequence[Figures], seeds: Reference) -> dict[str,
     return found
 
 
+def evaluated(base: Validations, rounded: Sequence[Validations]) -> dict[str, float]:
+    """The largest relative distance of a metric at any validation, under the name that it has at the end.
+
+    An evaluation may move where no loss does: what BatchNorm or an average of the weights takes off while it trains,
+    a bias before it for one, walks about by rounding alone.
+    """
+    found: dict[str, float] = {}
+    for name, points in base.items():
+        known = dict(points)
+        there = [(step, value) for run in rounded for step, value in run.get(name, ()) if step in known]
+        furthest = max((_distance(value, known[step]) for step, value in there), default=0.0)
+        if 0 < furthest < math.inf:
+            found[f"{comparison.FINAL}{name}"] = furthest
+    return found
+
+
 def leaves(one: Reference, tonight: Figures) -> str:
     """Why a night is more than a rounding away from the reference's first run, in a sentence; empty where it is not.
 
     Losses and norms are held to the envelope as far as it goes; beyond it, they are for the seeds' limits. What was
     set (rates, steps) is held to the floor. Metrics at the end are held to a hundred times the distance that the loss
-    of this night came to, so that one that moves where no loss did is seen.
+    of this night came to, so that one that moves where no loss did is seen; at least to ten times what roundings did to
+    it at a validation.
     """
     if not one.envelope:
         return "the reference knows nothing of roundings"
@@ -87,7 +106,7 @@ def _limit(one: Reference, tonight: Figures, name: str, alike: int) -> float | N
     """Of the relative distance; None where the seeds' limits are all there is."""
     family, _, step = name.rpartition("@")
     if name.startswith(comparison.FINAL):
-        return max(FLOOR, FACTOR * drift(one, tonight))
+        return max(FLOOR, FACTOR * drift(one, tonight), EVALUATED * one.envelope.get(name, 0.0))
     if not step or family not in _FAMILIES:
         return FLOOR
     known = sorted(comparison.step_of(known) for known in one.envelope if known.rpartition("@")[0] == family)
