@@ -106,6 +106,17 @@ def test_a_rounding_passes_without_a_word():
     assert {(it.verdict, it.findings) for it in judged(seen, require_gpu=True).values()} == {(Verdict.PASS, ())}
 
 
+def test_another_setting_behind_a_rounding_is_a_warning_and_behind_more_an_error():
+    """A validation in other batches, say: nothing came of it."""
+    one = msgspec.structs.replace(SOUND, settings={"hparams.lr": "0.0030"}, losses=moved(SOUND.losses, 1 + 1e-7))
+    seen = changed(one, 1)
+    (finding,) = judged(seen)["same-training"].findings
+    assert figures(seen)["class"] == "ulp-equivalent" and not failed(judged(seen))
+    assert finding.level is Level.WARNING and finding.hint.endswith("backburn bless reproduce.")
+    far = changed(msgspec.structs.replace(one, losses=moved(SOUND.losses, 1.001)), 1)
+    assert failed(judged(far)) == ["same-training"]
+
+
 def test_a_change_within_what_seeds_do_is_an_error_with_its_step():
     outcomes = judged(changed())
     assert failed(outcomes) == ["unchanged"] and figures(changed())["class"] == "changed"

@@ -246,13 +246,15 @@ def reference_is_comparable(seen: Evidence, config: Config) -> Iterator[Finding]
 
 @after(reference_is_comparable)
 def same_training(seen: Evidence, config: Config) -> Iterator[Finding]:
-    """It is the training that was blessed: the same settings and the same data, or the same to the last bit."""
+    """It is the training that was blessed: the same settings and the same data, or the same to a rounding."""
     same = ladder.is_identical(seen.against(), figures(seen.probe), seen.roots)
+    alike = same or not ladder.rounding(seen.against(), seen.night)
     for said, level, changed in causes.differences(seen.against(), seen.probe, config.seed):
         if changed and not (same and level is Level.NOTICE):  # it explains nothing
             message = f"{said} than the reference's: {causes.listed(changed)}"
             hint = _MEANT if level is Level.ERROR else ""
-            level = Level.NOTICE if same else level  # a setting that changes nothing
+            if alike and level is Level.ERROR:  # a setting that changes nothing
+                level = Level.NOTICE if same else Level.WARNING
             yield Finding(message=message, level=level, hint=hint, detail="\n".join(changed))
 
 
