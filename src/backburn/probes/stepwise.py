@@ -20,7 +20,7 @@ from .operations import operations
 from .served import Served
 
 FILE = "steps.jsonl"  # beside probe.json
-_CHEAP = 0.01  # seconds: what the chain over all batches may take in any training
+_CHEAP = 0.005  # seconds: what the chain over all batches may take in any training
 _VALIDATIONS = 1000  # lines for validations alone: one may follow each step
 
 
