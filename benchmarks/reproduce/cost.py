@@ -1,12 +1,13 @@
 """What does it cost a step that its training is written down? With and without take turns."""
 
+import gc
 import time
 
 from lightning.pytorch.callbacks import Callback
 
 from . import runs
 
-ROUNDS, STEPS, FIRST = 9, 400, 10  # fits of each, steps of one, and those that are left out
+ROUNDS, STEPS, FIRST = 40, 400, 10  # fits of each, steps of one, and those that are left out
 
 
 class Clock(Callback):
@@ -28,8 +29,16 @@ class Clock(Callback):
 def recording(program, scratch):
     """The share by which a step gets dearer, one number per round: recorded as the probe does it by itself, and not."""
     scratch.mkdir()
-    return [_once(program, scratch / f"{turn}-on", {}) / _once(program, scratch / f"{turn}-off", {"share": 0}) - 1
-            for turn in range(ROUNDS)]  # fmt: skip
+    return [_round(program, scratch, turn) for turn in range(ROUNDS)]
+
+
+def _round(program, scratch, turn):
+    """Which of both comes first takes turns."""
+    took = {}
+    for share in [{}, {"share": 0}][:: -1 if turn % 2 else 1]:
+        gc.collect()
+        took[len(share)] = _once(program, scratch / f"{turn}-{len(share)}", share)
+    return took[0] / took[1] - 1
 
 
 def _once(program, folder, asked):

@@ -7,8 +7,8 @@ import math
 import time
 from collections.abc import Iterator
 
-# Of the time trained. Another half percent is what no clock around it sees, the training's own data out of the caches for
-# one: 2 % in all (benchmarks/reproduce).
+# Of the time trained. Half a percent more is what no clock around it sees, the training's data pushed out of the caches
+# for one: 2 % in all (benchmarks/reproduce).
 SHARE = 0.015
 # Seconds that may be spent before they are earned, where the training is planned to be long enough to earn them: the
 # first steps are the dense ones of the grid, and a defect shows in them.

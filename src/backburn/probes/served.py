@@ -14,8 +14,8 @@ from typing import Any
 from .batches import leaves
 from .tensors import DIGITS, is_tensor, plain, raw
 
-# Bytes up to which a tensor is read whole, and that are read of a larger one: 4 microseconds. It is to tell which samples
-# come when; that each byte of them is as it was, the digests of whole batches at the recorded steps say.
+# Bytes up to which a tensor is read whole, and that are read of a larger one: 4 microseconds. It is to tell which
+# samples come when; that each byte of them is as it was, the digests of whole batches at the recorded steps say.
 _WHOLE, _MOST = 4096, 1024
 
 
