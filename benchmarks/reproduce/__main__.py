@@ -4,7 +4,7 @@ Over 200 bugs in three small real trainings (digits, text, a table), each judged
 blessed reference and located by reruns in detail; sound changes; histories of 64 commits; 365 nights and the
 calibration of limits, by resampling 60 seeds of each; what recording costs. Other rules stand beside ours on the same
 runs. The work is one line per unit in build/benchmarks/reproduce/, in a folder named after the sources that decide it:
-an interrupted run goes on. About 40 minutes on two cores; without `--quick` or a shard all of it goes to
+an interrupted run goes on. About 12 minutes on two cores; without `--quick` or a shard all of it goes to
 `results.json` beside this file. The last line is the headline as JSON.
 
 Targets: caught ≥ 95 %, first step exact ≥ 95 %, module right ≥ 90 %, culprit right ≥ 98 % at ≤ 0.5 of one training,
@@ -91,12 +91,18 @@ def start(given):
     """Start the processes of this shard and wait for them; end where one of them ended badly."""
     if given.show:
         return
+    if given.kind is None and not given.quick:
+        _wait([_child("--kind", "cost", "--shard", "1/1")])  # alone: what runs beside it would be measured with it
     at, of = map(int, given.shard.split("/"))
-    started = []
-    for job in range(given.jobs):
-        command = [sys.executable, "-m", "benchmarks.reproduce", *sys.argv[1:], "--child"]
-        command += ["--shard", f"{at + of * job}/{of * given.jobs}"]
-        started.append(subprocess.Popen(command, cwd=HERE.parents[1], env=os.environ | {"OMP_NUM_THREADS": "1"}))
+    _wait([_child("--shard", f"{at + of * job}/{of * given.jobs}") for job in range(given.jobs)])
+
+
+def _child(*more):
+    command = [sys.executable, "-m", "benchmarks.reproduce", *sys.argv[1:], "--child", *more]
+    return subprocess.Popen(command, cwd=HERE.parents[1], env=os.environ | {"OMP_NUM_THREADS": "1"})
+
+
+def _wait(started):
     try:
         badly = any([one.wait() for one in started])
     finally:
