@@ -64,10 +64,11 @@ def blame(asked: Asked) -> tuple[Blame, ...]:
         for name in names:
             try:
                 one = _Case(asked=asked, settings=settings, top=top, name=name, bad=bad).search()
-            except UserError as error:
-                if len(names) == 1:
+            except (UserError, Unjudged) as error:
+                if len(names) == 1 and isinstance(error, UserError):
                     raise
-                one = Blame(training=name, bad=bad, said=f"{error.problem}. {error.hint}".strip())  # others go on
+                said = error.problem if isinstance(error, UserError) else str(error)
+                one = Blame(training=name, bad=bad, said=f"{said}. {error.hint}".strip())  # others go on
             evidence.save(one, settings.root / pipeline.FOLDER / _STAGE / name / culprit.FILE)
             found.append(one)
     return tuple(found)

@@ -9,7 +9,8 @@ from ..reproduction.told import Told, figures
 
 
 def between(one: Reference, told: Told, roots: digests.Roots) -> tuple[int, int]:
-    """(the last step that both recorded and at which they are the same, the first at which they are known to differ).
+    """(the last step that both recorded and at which they are the same, the first at which they are known to differ),
+    counted since the process began.
 
     Where nothing but what it came to in the end differs, an evaluation is looked for, behind the step of the first
     validation. (0, 0) where nothing differs, or where nothing tells when.
@@ -17,9 +18,10 @@ def between(one: Reference, told: Told, roots: digests.Roots) -> tuple[int, int]
     now = figures(told)
     if ladder.is_identical(one, now, roots):
         return 0, 0
-    validations = (step + 1 for points in told.validations.values() for step, _ in points)
-    step = ladder.differs_from(one, now, roots) or min(validations, default=0)
-    return (
-        max((known for known in {*map(step_of, one.hashes)} & {*map(step_of, roots)} if known < step), default=0),
-        step,
-    )
+    step = ladder.differs_from(one, now, roots)
+    if not step:
+        first = min((step for points in told.validations.values() for step, _ in points), default=0)
+        return (first, first + 1) if first else (0, 0)
+    both = {*map(step_of, one.hashes)} & {*map(step_of, roots)}
+    last = max((known for known in both if known < step), default=told.start)
+    return max(0, last - told.start), step - told.start
