@@ -163,3 +163,9 @@ def test_a_time_or_a_folder_is_no_other_setting(before, now, passes):
         msgspec.structs.replace(ONE, settings={"hparams.it": before}), {"hparams.it": now}, {}, ONE.seeds[0], {}
     )
     assert [one.said for one in told if one.lines] == ["other folders or times" if passes else "other settings"]
+
+
+def test_a_file_that_one_run_read_alone_is_held_all_the_same():
+    """`prepare` runs once, and each seed may read other shards: the first run's is what a night is held against."""
+    runs = [{"validation batch": "v", "file raw.csv": "3 bytes 00"}, {"validation batch": "v"}]
+    assert comparison.steady(runs) == runs[0]

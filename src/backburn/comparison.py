@@ -202,7 +202,7 @@ def steady(runs: Sequence[Words]) -> dict[str, str]:
     a split by the seed no data.
     """
     return {
-        key: value if key == BATCHES or all(one.get(key) == value for one in runs) else VARIES
+        key: value if key == BATCHES or key.startswith(FILE) or all(one.get(key) == value for one in runs) else VARIES
         for key, value in runs[0].items()
     }
 

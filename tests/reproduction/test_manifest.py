@@ -69,6 +69,23 @@ def test_folders_without_end_end(project):
     assert len(found) == 101 and [*found][-1] == "file 50 more"
 
 
+def test_what_a_training_made_itself_is_no_data_of_it(project):
+    made = project / "runs/2026/best.pt"
+    made.parent.mkdir(parents=True)
+    made.write_bytes(b"weights")
+    assert Manifest(root=project).of(noted(project, f"wrote {made.parent}", f"read {made}")) == {}
+
+
+def test_beyond_so_many_bytes_both_ends_of_a_file_count(project, monkeypatch):
+    monkeypatch.setattr(manifest, "_MOST", 1000)
+    monkeypatch.setattr(manifest, "_END", 100)
+    for name in "ab":
+        (project / "data" / name).write_bytes(b"x" * 700)
+    noted(project, *(f"read {project}/data/{name}" for name in "ab"))
+    first, second = Manifest(root=project).of(project / "reached.txt").values()
+    assert first != second and first[:10] == second[:10] == "700 bytes "
+
+
 def test_a_long_file_counts_by_its_size_and_both_ends(project, monkeypatch):
     monkeypatch.setattr(manifest, "_WHOLE", 1000)
     monkeypatch.setattr(manifest, "_END", 100)

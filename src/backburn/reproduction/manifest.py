@@ -1,6 +1,7 @@
 """Which files a training read its data from: each with its size and digest, folders of many as one.
 
-A digest is SHA-256's first 128 bits; of a file beyond 256 MiB that of its size, first and last MiB.
+A digest is SHA-256's first 128 bits. Of a file beyond 256 MiB it is that of its size, first and last MiB; of all files
+once 4 GiB were read.
 """
 
 from __future__ import annotations
@@ -16,17 +17,19 @@ from pathlib import Path
 from ..comparison import FILE
 
 _WHOLE, _END = 256 * 2**20, 2**20  # bytes
+_MOST = 4 * 2**30  # bytes that are read in full, of all files together: 10 s
 _MANY = 20  # files of one folder that are listed one by one
 _LISTED = 100  # entries
 _CODE = {".py", ".pyc", ".pyi", ".pyd", ".so", ".sh"}  # a commit's, not data
 _SYSTEM = ("/proc", "/sys", "/dev", "/etc", "/usr", "/lib", "/lib64", "/bin", "/run", "/var/run")
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(kw_only=True)
 class Manifest:
     """Of trainings in one project, `root`. A file is read again only where its size or time changed."""
 
     root: Path
+    taken: int = 0  # bytes
     seen: dict[tuple[str, int, int], str] = field(default_factory=dict)
 
     def of(self, reached: Path) -> dict[str, str]:
@@ -55,7 +58,8 @@ class Manifest:
             return "" if inside.parts[:1] == ("build",) else inside.as_posix()
         if str(path).startswith(tuple(f"{one}/" for one in (*_SYSTEM, tempfile.gettempdir()))):
             return ""
-        return f"~/{path.relative_to(Path.home())}" if path.is_relative_to(Path.home()) else str(path)
+        home = os.path.expanduser("~")  # itself, where nobody knows it
+        return f"~/{path.relative_to(home)}" if path.is_relative_to(home) else str(path)
 
     def _known(self, path: Path) -> tuple[int, str] | None:
         try:
@@ -64,14 +68,16 @@ class Manifest:
                 return None
             key = (str(path), about.st_size, about.st_mtime_ns)
             if key not in self.seen:
-                self.seen[key] = _content(path, about.st_size)
+                whole = about.st_size <= _WHOLE and self.taken + about.st_size <= _MOST
+                self.taken += about.st_size if whole else 2 * _END
+                self.seen[key] = _content(path, about.st_size, whole=whole)
             return about.st_size, self.seen[key]
         except OSError:
             return None
 
 
 def _read(reached: Path) -> set[Path]:
-    """What was read and not written before by the training itself."""
+    """What was read, and neither written before by the training itself nor in a folder that it made."""
     try:
         lines = reached.read_text(encoding="utf-8").split("\n")
     except (OSError, UnicodeDecodeError):
@@ -80,15 +86,17 @@ def _read(reached: Path) -> set[Path]:
     for word, _, what in (line.partition(" ") for line in lines):
         if word in ("read", "wrote"):
             first.setdefault(what, word)
-    return {Path(what) for what, word in first.items() if word == "read" and "\0" not in what}
+    wrote = {what for what, word in first.items() if word == "wrote"}
+    read = (Path(what) for what, word in first.items() if word == "read" and "\0" not in what)
+    return {path for path in read if wrote.isdisjoint(map(str, path.parents))}
 
 
-def _content(path: Path, size: int) -> str:
+def _content(path: Path, size: int, *, whole: bool) -> str:
     with path.open("rb") as stream:
-        if size <= _WHOLE:
+        if whole:
             return hashlib.file_digest(stream, "sha256").hexdigest()[:32]
         found = hashlib.sha256(str(size).encode() + stream.read(_END))
-        stream.seek(-_END, os.SEEK_END)
+        stream.seek(-min(_END, size), os.SEEK_END)
         found.update(stream.read())
     return found.hexdigest()[:32]
 
