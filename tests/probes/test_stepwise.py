@@ -369,6 +369,12 @@ def ddp(path, strategy="ddp", **settings):
     return done.stdout
 
 
+def test_another_rank_writes_nothing(tmp_path, monkeypatch):
+    monkeypatch.setattr(pl.Trainer, "is_global_zero", False)
+    r.fitted(tmp_path, operations=2)
+    assert not [*tmp_path.rglob("*.jsonl"), *tmp_path.rglob("probe.json")]
+
+
 @pytest.mark.slow
 def test_of_several_processes_rank_zero_writes(tmp_path):
     """And the closest look finds the same there as in the training that is not watched so closely."""
@@ -376,7 +382,8 @@ def test_of_several_processes_rank_zero_writes(tmp_path):
         (tmp_path / name).mkdir()
         out = ddp(tmp_path / name, **settings)
         assert ("after the fit" in out) == (name == "whole")
-        assert sorted(one.name for one in (tmp_path / name).glob("*.jsonl"))[-1:] == ["steps.jsonl"]
+        op_by_op = ["operations.jsonl"] if name == "detail" else []
+        assert sorted(one.name for one in (tmp_path / name).glob("*.jsonl")) == [*op_by_op, "steps.jsonl"]
     (whole, told), (detail, cut) = ((r.read(tmp_path / name), r.told(tmp_path / name)) for name in ("whole", "detail"))
     assert (told.ended, told.steps, told.unrecorded) == ("fit", 12, "") and (cut.ended, cut.steps) == ("until", 5)
     assert list(whole) == GRID and list(detail) == [1, 2, 3, 5]

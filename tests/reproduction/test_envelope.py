@@ -58,14 +58,19 @@ def test_it_ends_where_the_rounded_runs_do():
 def test_a_metric_is_held_to_ten_times_what_roundings_did_to_it_at_a_validation():
     base = {"val_loss": ((20, 0.5), (40, 0.4)), "acc": ((20, 0.9), (40, 0.9))}
     rounded = [{"val_loss": ((20, 0.5001), (40, 0.4)), "acc": ((20, 0.9),)}, {"val_loss": ((20, 0.49995),)}, {}]
-    assert envelope.evaluated(base, rounded) == {"final val_loss": pytest.approx(2e-4)}
-    assert envelope.evaluated(base, [{"acc": ((20, math.nan),)}]) == {} == envelope.evaluated(base, [])
+    assert envelope.evaluated(base, rounded, seeds()) == {"final val_loss": pytest.approx(2e-4)}
+    assert envelope.evaluated(base, rounded, seeds(1e-5)) == {}  # as far as other seeds lie
+    assert (
+        envelope.evaluated(base, [{"acc": ((20, math.nan),)}], seeds()) == {} == envelope.evaluated(base, [], seeds())
+    )
     one = msgspec.structs.replace(ONE, envelope=ONE.envelope | {"final val_loss": 2e-4})
     assert envelope.leaves(one, BASE | {"final val_loss": 0.5 * 1.0019}) == ""
     assert envelope.leaves(one, BASE | {"final val_loss": 0.5 * 1.0021}).startswith(
         "final val_loss is 0.0021 of itself"
     )
     assert envelope.leaves(one, BASE | {"final acc": 0.9 * 1.0001}).startswith("final acc")
+    alone = envelope.leaves(one, BASE | {"final val_loss": 0.5 * 1.0019}, moved=False)  # the training is the same
+    assert alone.startswith("final val_loss is 0.0019 of itself off, a rounding at most 1e-05")
 
 
 def test_all_rounded_runs_together_cost_about_one_run():

@@ -113,7 +113,7 @@ def test_another_setting_behind_a_rounding_is_a_warning_and_behind_more_an_error
     (finding,) = judged(seen)["same-training"].findings
     assert figures(seen)["class"] == "ulp-equivalent" and not failed(judged(seen))
     assert finding.level is Level.WARNING and finding.hint.endswith("backburn bless reproduce.")
-    far = changed(msgspec.structs.replace(one, losses=moved(SOUND.losses, 1.001)), 1)
+    far = changed(msgspec.structs.replace(one, losses=moved(SOUND.losses, 1 + 2e-5)), 1)
     assert failed(judged(far)) == ["same-training"]
 
 
@@ -283,6 +283,14 @@ def test_the_false_alarms_and_the_smallest_change_are_told():
     assert smallest["final val_loss"].startswith("by ") and smallest["final val_loss"].endswith(" sd)")
 
 
+def test_a_recording_that_a_full_disk_ended_is_a_warning():
+    full = msgspec.structs.replace(SOUND, unrecorded="steps.jsonl: No space left on device")
+    (finding,) = judged(night(full, found=FOUND))["training-ran"].findings
+    assert finding.level is Level.WARNING and finding.message.startswith(
+        "its steps were not recorded to the end (steps.jsonl: No space left on device)"
+    )
+
+
 def test_runs_beside_it_that_did_not_end_are_warnings():
     outcome = judged(night(aside=("once more, it did not: ValueError: x",)))["training-ran"]
     assert [(it.level, it.message) for it in outcome.findings] == [
@@ -333,3 +341,26 @@ def test_a_night_that_is_killed_half_way_is_no_verdict_and_runs_again_from_the_s
     assert second.verdict is Verdict.PASS, second.outcomes
     assert [figure.text for figure in second.figures if figure.name == "class"] == ["identical"]
     assert not (path.parent / "digits" / "steps.jsonl").exists()  # the first night's, which was another's
+
+
+def test_a_change_that_is_allowed_passes_and_leaves_the_reference_as_it_was(tmp_path):
+    (tmp_path / "killed").touch()
+    (tmp_path / "train.py").write_text(KILLED)
+    (tmp_path / "answer.json").write_bytes(evidence_file.dumps(LATE))
+    settings = tmp_path / "pyproject.toml"
+    settings.write_text(
+        "[tool.backburn]\ninstall = 'none'\n[tool.backburn.trainings.digits]\n"
+        f"command = ['{sys.executable}', 'train.py']\n"
+    )
+    path = references.path_of(BLESSED, tmp_path)
+    references.write(BLESSED, path)
+    before = path.read_bytes()
+    asked = pipeline.Asked(folder=tmp_path)
+    first, _ = pipeline.run("reproduce", asked)
+    assert [it.check for it in first.outcomes if it.verdict is Verdict.FAIL] == ["reproduce/unchanged"]
+    allowed = "[[tool.backburn.allow]]\ncheck = 'reproduce/unchanged'\nreason = 'the new smoothing'\n"
+    settings.write_text(settings.read_text() + allowed)
+    second, _ = pipeline.run("reproduce", asked)
+    assert second.verdict is Verdict.PASS, second.outcomes
+    assert "changed" in [figure.text for figure in second.figures if figure.name == "class"]
+    assert path.read_bytes() == before

@@ -29,7 +29,7 @@ def of(training: str, machine: Machine, runs: Sequence[Told], night: Night, roun
         apart=where,
     )
     roundings = envelope.of(figures(runs[0]), [*map(figures, rounded)], one)
-    roundings |= envelope.evaluated(runs[0].validations, [told.validations for told in rounded])
+    roundings |= envelope.evaluated(runs[0].validations, [told.validations for told in rounded], one)
     return msgspec.structs.replace(one, envelope=roundings)
 
 

@@ -51,8 +51,9 @@ def of(base: Figures, rounded: Sequence[Figures], seeds: Reference) -> dict[str,
     return found
 
 
-def evaluated(base: Validations, rounded: Sequence[Validations]) -> dict[str, float]:
-    """The largest relative distance of a metric at any validation, under the name that it has at the end.
+def evaluated(base: Validations, rounded: Sequence[Validations], seeds: Reference) -> dict[str, float]:
+    """The largest relative distance of a metric at any validation, under the name that it has at the end; none where
+    ten times as much is as far as other seeds lie.
 
     An evaluation may move where no loss does: what BatchNorm or an average of the weights takes off while it trains,
     a bias before it for one, walks about by rounding alone.
@@ -62,31 +63,37 @@ def evaluated(base: Validations, rounded: Sequence[Validations]) -> dict[str, fl
         known = dict(points)
         there = [(step, value) for run in rounded for step, value in run.get(name, ()) if step in known]
         furthest = max((_distance(value, known[step]) for step, value in there), default=0.0)
-        if 0 < furthest < math.inf:
-            found[f"{comparison.FINAL}{name}"] = furthest
+        final = f"{comparison.FINAL}{name}"
+        if 0 < EVALUATED * furthest <= max(_FADED, _spread(seeds.runs(final))):
+            found[final] = furthest
     return found
 
 
-def leaves(one: Reference, tonight: Figures) -> str:
+def is_close(one: Reference, tonight: Figures) -> bool:
+    """Whether every figure is that of the reference's first run but for the floor."""
+    return all(name in tonight and _distance(tonight[name], values[0]) <= FLOOR for name, values in one.figures.items())
+
+
+def leaves(one: Reference, tonight: Figures, *, moved: bool = True) -> str:
     """Why a night is more than a rounding away from the reference's first run, in a sentence; empty where it is not.
 
     Losses and norms are held to the envelope as far as it goes; beyond it, they are for the seeds' limits. What was
     set (rates, steps) is held to the floor. Metrics at the end are held to a hundred times the distance that the loss
-    of this night came to, so that one that moves where no loss did is seen; at least to ten times what roundings did to
-    it at a validation.
+    of this night came to, so that one that moves where no loss did is seen; where the training itself `moved`, at least
+    to ten times what roundings did to it at a validation.
     """
     if not one.envelope:
         return "the reference knows nothing of roundings"
     missing = next((name for name in one.figures if name not in tonight), "")
     if missing:
         return f"{missing} was not measured"
-    return next(_leaving(one, tonight), "")
+    return next(_leaving(one, tonight, moved=moved), "")
 
 
-def _leaving(one: Reference, tonight: Figures) -> Iterator[str]:
+def _leaving(one: Reference, tonight: Figures, *, moved: bool) -> Iterator[str]:
     alike = _alike(one, tonight)
     for name in sorted(one.figures, key=_order):
-        limit = _limit(one, tonight, name, alike)
+        limit = _limit(one, tonight, name, alike, moved=moved)
         off = _distance(tonight[name], one.figures[name][0])
         if limit is not None and not off <= limit:
             yield f"{name} is {off:.2g} of itself off, a rounding at most {limit:.2g}"
@@ -102,11 +109,11 @@ def _alike(one: Reference, tonight: Figures) -> int:
     return max((step for step in at_steps.values() if not off or step < min(off)), default=0)
 
 
-def _limit(one: Reference, tonight: Figures, name: str, alike: int) -> float | None:
+def _limit(one: Reference, tonight: Figures, name: str, alike: int, *, moved: bool) -> float | None:
     """Of the relative distance; None where the seeds' limits are all there is."""
     family, _, step = name.rpartition("@")
     if name.startswith(comparison.FINAL):
-        return max(FLOOR, FACTOR * drift(one, tonight), EVALUATED * one.envelope.get(name, 0.0))
+        return max(FLOOR, FACTOR * drift(one, tonight), EVALUATED * one.envelope.get(name, 0.0) if moved else 0.0)
     if not step or family not in _FAMILIES:
         return FLOOR
     known = sorted(comparison.step_of(known) for known in one.envelope if known.rpartition("@")[0] == family)

@@ -118,14 +118,22 @@ def rounding(one: Reference, night: Night) -> str:
     """Why it is more than a rounding away from the reference; empty where it is not."""
     if night.seed != one.seeds[0]:
         return f"another seed: {one.seeds[0]} → {night.seed}"
-    if digests.only_buffers(one.hashes, night.roots) and not _is_evaluated(one):
+    aside = digests.only_buffers(one.hashes, night.roots)
+    if aside and not _is_evaluated(one):
         return "buffers differ where nothing else does, and nothing is evaluated that would tell how far"
-    return envelope.leaves(one, night.figures)
+    moved = envelope.drift(one, night.figures) > 0 or not aside and first(one, night) is not None
+    return envelope.leaves(one, night.figures, moved=moved)
 
 
 def _is_evaluated(one: Reference) -> bool:
-    """Whether metrics of a validation or a test are held, which buffers that matter move."""
+    """Whether metrics are held where a validation is run: buffers that matter move them."""
     return any(one.runs("samples")) and any(name.startswith(comparison.FINAL) for name in one.figures)
+
+
+def is_close(one: Reference, night: Night, alpha: float) -> bool:
+    """Whether it is the same to the last bit, or repeats and comes to the same but for 1e-5 of each figure."""
+    found = rung(one, night, alpha)
+    return found is Rung.IDENTICAL or found is Rung.ULP_EQUIVALENT and envelope.is_close(one, night.figures)
 
 
 def rung(one: Reference, night: Night, alpha: float) -> Rung:

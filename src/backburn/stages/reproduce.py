@@ -200,6 +200,9 @@ def training_ran(seen: Evidence, config: Config) -> Iterator[Finding]:
             said = f"under its seed + {shift} it did not: {another[0].message or how_far(*another)}"
             yield Finding(message=said, level=Level.WARNING, detail=another[0].tail)
     yield from (Finding(message=said, level=Level.WARNING) for said in seen.aside)
+    if told is not None and told.unrecorded:
+        message = f"its steps were not recorded to the end ({told.unrecorded}): only figures are compared from there on"
+        yield Finding(message=message, level=Level.WARNING, hint="Is there space on the disk?")
     if told is not None and _comparable(seen) is None and (where := ladder.unsteady(seen.night)):
         hint = f"{candidates.HOW}; or self-steps = 0, and only seeds tell."
         message = f"{candidates.twice(where)}: it was run under no other seed, since it could not be blessed"
@@ -248,7 +251,7 @@ def reference_is_comparable(seen: Evidence, config: Config) -> Iterator[Finding]
 def same_training(seen: Evidence, config: Config) -> Iterator[Finding]:
     """It is the training that was blessed: the same settings and the same data, or the same to a rounding."""
     same = ladder.is_identical(seen.against(), figures(seen.probe), seen.roots)
-    alike = same or not ladder.rounding(seen.against(), seen.night)
+    alike = ladder.is_close(seen.against(), seen.night, seen.alpha)
     for said, level, changed in causes.differences(seen.against(), seen.probe, config.seed):
         if changed and not (same and level is Level.NOTICE):  # it explains nothing
             message = f"{said} than the reference's: {causes.listed(changed)}"
