@@ -206,8 +206,17 @@ def expect_candidate(folder, stage):
     assert len(json.loads(file.read_text())["seeds"]) == {"reproduce": 5, "profile": 2}[stage]
 
 
+def without_blame(folder):
+    """A search is half a minute; it has a road of its own, test_nightly_blame.py."""
+    path = folder / ".github" / "workflows" / "nightly.yml"
+    before, step, after = re.split(r"(?m)^( {6}- uses: \S+/actions/blame@(?:.*\n)+?)(?=  publish:)", path.read_text())
+    assert step
+    path.write_text(before + after)
+
+
 @pytest.mark.parametrize("run", [is_named(run) for run in RUNS])
 def test_defects_are_found_and_the_cause_is_named_first(twin, run):
+    without_blame(twin)
     plant(twin, *run.defects)
     rehearsal = rehearsed(twin, run.workflow)
     lines, found, expected = stream(twin, run.workflow), reports(twin, run.workflow), {}
@@ -233,21 +242,13 @@ def test_defects_are_found_and_the_cause_is_named_first(twin, run):
 # A reference that cannot be read, or is of another machine, makes no night green.
 
 
-def cut(text):
-    return text[: len(text) // 2]
-
-
-def newer(text):
-    return text.replace('"schema": 2', '"schema": 99')
-
-
 @pytest.mark.slow
-@pytest.mark.parametrize(("change", "said"), [(cut, "not readable as JSON"), (newer, "schema 99 is newer")])
-def test_a_reference_that_cannot_be_read_is_no_verdict(twin, change, said):
+def test_a_reference_that_cannot_be_read_is_no_verdict(twin):
     path = reference(twin, "reproduce")
-    path.write_text(change(path.read_text()))
+    text = path.read_text()
+    path.write_text(text[: len(text) // 2])
     subprocess.run(["git", "commit", "-qam", "Change the reference"], cwd=twin, check=True)
     rehearsal = rehearsed(twin, "nightly")
     assert rehearsal.verdict is Verdict.FAIL
-    assert said in (twin / "build" / "rehearsal" / "nightly" / "log.txt").read_text()
+    assert "not readable as JSON" in (twin / "build" / "rehearsal" / "nightly" / "log.txt").read_text()
     assert night(twin)["verdict"] == "no verdict"
