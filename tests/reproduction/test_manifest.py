@@ -74,6 +74,8 @@ def test_what_a_training_made_itself_is_no_data_of_it(project):
     made.parent.mkdir(parents=True)
     made.write_bytes(b"weights")
     assert Manifest(root=project).of(noted(project, f"wrote {made.parent}", f"read {made}")) == {}
+    (project / "data/x.csv").touch()  # a script that makes the folder that it runs in is no reason
+    assert Manifest(root=project).of(noted(project, f"wrote {project}", f"read {project}/data/x.csv"))
 
 
 def test_beyond_so_many_bytes_both_ends_of_a_file_count(project, monkeypatch):

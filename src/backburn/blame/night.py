@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from ..comparison import step_of
-from ..reproduction import digests, ladder
 from ..references import Reference
+from ..reproduction import digests, ladder
 from ..reproduction.told import Told, figures
 
 

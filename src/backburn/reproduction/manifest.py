@@ -39,7 +39,7 @@ class Manifest:
         Paths are relative to the project where they lie in it, else to the home folder: another machine has the same.
         """
         folders: dict[str, list[tuple[str, int, str]]] = {}
-        for path in sorted(_read(reached)):
+        for path in sorted(self._read(reached)):
             name = self._name(path)
             known = self._known(path) if name else None
             if known:
@@ -48,6 +48,20 @@ class Manifest:
         if len(entries) > _LISTED:
             entries = [*entries[:_LISTED], (f"{len(entries) - _LISTED} more", _one(entries[_LISTED:]))]
         return {f"{FILE}{name}": value for name, value in entries}
+
+    def _read(self, reached: Path) -> set[Path]:
+        """What was read, and neither written before by the training itself nor in a folder that it made."""
+        try:
+            lines = reached.read_text(encoding="utf-8").split("\n")
+        except (OSError, UnicodeDecodeError):
+            return set()
+        first: dict[str, str] = {}
+        for word, _, what in (line.partition(" ") for line in lines):
+            if word in ("read", "wrote"):
+                first.setdefault(what, word)
+        wrote = {what for what, word in first.items() if word == "wrote" and not self.root.is_relative_to(what)}
+        read = (Path(what) for what, word in first.items() if word == "read" and "\0" not in what)
+        return {path for path in read if wrote.isdisjoint(map(str, path.parents))}
 
     def _name(self, path: Path) -> str:
         """As any machine would call it; empty for what is no data: code, the system's, what is but for this run."""
@@ -74,21 +88,6 @@ class Manifest:
             return about.st_size, self.seen[key]
         except OSError:
             return None
-
-
-def _read(reached: Path) -> set[Path]:
-    """What was read, and neither written before by the training itself nor in a folder that it made."""
-    try:
-        lines = reached.read_text(encoding="utf-8").split("\n")
-    except (OSError, UnicodeDecodeError):
-        return set()
-    first: dict[str, str] = {}
-    for word, _, what in (line.partition(" ") for line in lines):
-        if word in ("read", "wrote"):
-            first.setdefault(what, word)
-    wrote = {what for what, word in first.items() if word == "wrote"}
-    read = (Path(what) for what, word in first.items() if word == "read" and "\0" not in what)
-    return {path for path in read if wrote.isdisjoint(map(str, path.parents))}
 
 
 def _content(path: Path, size: int, *, whole: bool) -> str:
